@@ -1,0 +1,25 @@
+"""The commit protocol: what is on disk is whole, or it is not there."""
+
+from wellfit.checkpoint.commit import (
+    Committed,
+    Contents,
+    commit,
+    committed,
+    load,
+    newest_verified,
+    prune,
+    sweep,
+    verify,
+)
+
+__all__ = [
+    "Committed",
+    "Contents",
+    "commit",
+    "committed",
+    "load",
+    "newest_verified",
+    "prune",
+    "sweep",
+    "verify",
+]

@@ -1,0 +1,142 @@
+"""Commands that look at runs and models: eval, sample, report, runs."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wellfit.cli.printing import as_json, say, show_card
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Run = Annotated[Path, typer.Argument(help="The directory of a run.")]
+Target = Annotated[
+    Path, typer.Argument(metavar="RUN|MODEL_DIR", help="A run, or a model in published layout.")
+]
+
+runs = typer.Typer(
+    help="The record of what was run.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+def evaluate(
+    target: Target,
+    split: Annotated[
+        Literal["train", "val", "test"], typer.Option("--split", help="Which split of the run's data.")
+    ] = "val",
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Score this text instead of a split of the run.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Measure a model: loss, perplexity and bits per byte, each with its 95% interval."""
+    from wellfit.cli.scoring import score_run, score_text
+    from wellfit.cli.tables import evaluation_table
+
+    scored = score_text(target, data) if data is not None else score_run(target, split)
+    if json:
+        as_json(scored)
+    else:
+        evaluation_table(scored)
+    return 0
+
+
+def sample(
+    target: Target,
+    prompt: Annotated[str, typer.Argument(help="What the text begins with.")] = "",
+    tokens: Annotated[int, typer.Option("--tokens", min=1, help="How many tokens to write.")] = 200,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.")
+    ] = 0.8,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", min=1, help="Draw from the k likeliest tokens only.")
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option("--top-p", min=0.0, max=1.0, help="Draw from the likeliest share p only."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed, the same text.")] = 1,
+    json: Json = False,
+) -> int:
+    """Let a model write."""
+    from wellfit.cli.scoring import Sampling, stream_text
+
+    pieces = []
+    how = Sampling(tokens, temperature, top_k, top_p, seed)
+    for piece in stream_text(target, prompt, how):
+        pieces.append(piece)
+        if not json:
+            sys.stdout.write(piece)
+            sys.stdout.flush()
+    if json:
+        as_json({"model": str(target), "prompt": prompt, "text": "".join(pieces), **how._asdict()})
+    else:
+        sys.stdout.write("\n")
+    return 0
+
+
+def report(
+    run: Run,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> int:
+    """Write the run's report.html: one file, no network."""
+    from wellfit.report import page
+    from wellfit.store import RunDir, read_run, write_text_atomic
+
+    run_dir = RunDir.open(run)
+    write_text_atomic(run_dir.report, page(read_run(run)))
+    sys.stdout.write(f"{run_dir.report}\n")
+    if open_ and not webbrowser.open(run_dir.report.as_uri()):
+        say("no browser could be opened here; open the file above yourself")
+    return 0
+
+
+@runs.command("ls")
+def runs_ls(
+    root: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"),
+    json: Json = False,
+) -> int:
+    """List the runs in a folder."""
+    from wellfit.cli.tables import runs_table
+    from wellfit.store import list_runs
+
+    found = list_runs(root)
+    if json:
+        as_json(found)
+    else:
+        runs_table(found, root)
+    return 0
+
+
+@runs.command("show")
+def runs_show(run: Run, json: Json = False) -> int:
+    """Show how a run went, or is going."""
+    from wellfit.store import read_run
+
+    view = read_run(run)
+    if json:
+        as_json(view.summary())
+    else:
+        show_card(view)
+    return 0
+
+
+@runs.command("diff")
+def runs_diff(
+    first: Annotated[Path, typer.Argument(help="The directory of a run.")],
+    second: Annotated[Path, typer.Argument(help="The directory of another run.")],
+    json: Json = False,
+) -> int:
+    """Show what differs between the recipes and results of two runs."""
+    from wellfit.cli.tables import diff_table
+    from wellfit.store import diff_runs, read_run
+
+    difference = diff_runs(read_run(first), read_run(second))
+    if json:
+        as_json(difference)
+    else:
+        diff_table(difference)
+    return 0

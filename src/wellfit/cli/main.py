@@ -1,0 +1,54 @@
+"""The ``wellfit`` command.
+
+Nothing here, nor at the top of any module beside it, imports torch: help has to appear at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import typer
+
+from wellfit.errors import ConfigError, WellfitError
+
+app = typer.Typer(
+    name="wellfit",
+    help="Train, watch, explain and test language models from one recipe file.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line; every way out has the exit code that DESIGN section 6 gives it."""
+    import wellfit.cli.commands  # noqa: F401  # registers the commands on the app
+
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        code = 130
+    except typer.TyperException as e:
+        e.show()
+        code = 2
+    except ConfigError as e:
+        for problem in e.problems:
+            sys.stderr.write(f"error: {problem}\n")
+        code = e.exit_code
+    except WellfitError as e:
+        sys.stderr.write(f"error: {e}\n")
+        code = e.exit_code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception:
+        traceback.print_exc()
+        sys.stderr.write("\nThis is a bug in wellfit. Please report it with the lines above.\n")
+        code = 70
+    sys.exit(code or 0)

@@ -1,0 +1,93 @@
+"""Commands around a run: init, check, export, doctor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wellfit.cli.printing import as_json, say
+from wellfit.cli.training import Json, Overrides
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="The recipe to write.")],
+    data: Annotated[str, typer.Option("--data", help="The text: a file, a folder or a pattern.")],
+    task: Annotated[
+        Literal["language-model"], typer.Option("--task", help="What to train for.")
+    ] = "language-model",
+    force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
+) -> int:
+    """Look at the data and the machine, and write a commented recipe."""
+    from wellfit.cli.survey import survey
+    from wellfit.config import draft
+    from wellfit.errors import ConfigError
+    from wellfit.store import write_text_atomic
+
+    if file.exists() and not force:
+        raise ConfigError([f"{file} exists already; choose another name, or add --force"])
+    facts = survey(data)
+    write_text_atomic(file, draft(facts.data, facts.machine, task))
+    say(f"wrote {file}: {facts.said}")
+    say(f"next: wellfit check {file}   then: wellfit train {file}")
+    return 0
+
+
+def check(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
+    overrides: Overrides = None,
+    json: Json = False,
+) -> int:
+    """Validate a recipe, audit its data, take one real step, and say what the run would cost."""
+    from wellfit.cli.screens import open_screen
+    from wellfit.cli.tables import check_table
+    from wellfit.config import load_recipe
+    from wellfit.errors import ConfigError, WellfitError
+
+    try:
+        loaded = load_recipe(recipe, overrides or [])
+        from wellfit.train.trial import trial
+
+        screen = open_screen()
+        found = trial(loaded, screen)
+        screen.close()
+    except WellfitError as e:
+        if json:
+            problems = e.problems if isinstance(e, ConfigError) else [str(e)]
+            as_json({"problems": problems})
+        raise
+    if json:
+        as_json(found)
+    else:
+        check_table(found)
+    return 0
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="The directory of a run.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the model.")],
+    to: Annotated[Literal["hf"], typer.Option("--to", help="The published format.")] = "hf",
+) -> int:
+    """Write the run's model in a published format, and check that it is the same model."""
+    from wellfit.export import export_run
+
+    done = export_run(run, to, out)
+    sys.stdout.write(f"{out}\n")
+    for line in done.checked:
+        say(f"checked: {line}")
+    return 0
+
+
+def doctor(json: Json = False) -> int:
+    """Say what this machine can do, what is missing, and what to install."""
+    from wellfit.cli.health import look_over
+    from wellfit.cli.tables import doctor_table
+
+    found = look_over()
+    if json:
+        as_json(found)
+    else:
+        doctor_table(found)
+    return 0

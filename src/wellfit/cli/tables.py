@@ -1,0 +1,123 @@
+"""Results as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from wellfit.units import format_bytes, format_count, format_span
+
+
+def evaluation_table(scored: Mapping[str, Any]) -> None:
+    """One evaluation: each number with its interval and count."""
+    console = Console()
+    console.print(
+        f"{scored['run']}, split {scored['split']}: {scored['n_tokens']:,} tokens, "
+        f"{scored['n_bytes']:,} bytes, {scored['n_documents']:,} documents",
+        highlight=False,
+    )
+    table = Table("", "value", "95% interval", box=None, pad_edge=False)
+    labels = {
+        "loss": "loss (nats per token)",
+        "perplexity": "perplexity",
+        "bits_per_byte": "bits per byte",
+    }
+    for key, label in labels.items():
+        lo, hi = scored["ci95"][key]
+        table.add_row(label, f"{scored[key]:.4f}", f"{lo:.4f} to {hi:.4f}")
+    for name, value in (scored["baselines"] or {}).items():
+        table.add_row(f"{name} loss", f"{value:.4f}", "")
+    console.print(table)
+
+
+def runs_table(found: Sequence[Mapping[str, Any]], root: Path) -> None:
+    """A list of runs, oldest first."""
+    console = Console()
+    if not found:
+        console.print(f"no runs under {root}. Start one with: wellfit train RECIPE", highlight=False)
+        return
+    columns = ("run", "status", "step", "val loss", "test bits/byte", "time", "verdict")
+    table = Table(*columns, box=None, pad_edge=False)
+    for run in found:
+        if run["status"] == "unreadable":
+            table.add_row(run["name"], run["status"], "", "", "", "", str(run["problem"]))
+            continue
+        verdict, test = run["verdict"] or {}, run["test"] or {}
+        table.add_row(
+            run["name"],
+            run["status"],
+            f"{run['step']:,}",
+            _number(run["final"]["val_loss"], ".4f"),
+            _number(test.get("bits_per_byte"), ".3f"),
+            "" if run["elapsed_s"] is None else format_span(run["elapsed_s"]),
+            verdict.get("code", ""),
+        )
+    console.print(table)
+
+
+def diff_table(difference: Mapping[str, Any]) -> None:
+    """What sets two runs apart."""
+    console = Console()
+    recipe = Table("recipe", *difference["runs"], box=None, pad_edge=False)
+    for key, sides in difference["recipe"].items():
+        recipe.add_row(key, str(sides["a"]), str(sides["b"]))
+    console.print(recipe if difference["recipe"] else "the recipes are the same")
+    metrics = Table("result", *difference["runs"], "difference", box=None, pad_edge=False)
+    for key, sides in difference["metrics"].items():
+        metrics.add_row(key, f"{sides['a']:.6g}", f"{sides['b']:.6g}", f"{sides['delta']:+.4g}")
+    console.print()
+    console.print(metrics)
+
+
+def check_table(found: Mapping[str, Any]) -> None:
+    """What a recipe would cost, what its data holds, and what is wrong with it."""
+    console = Console()
+    cost = Table("the run", "", box=None, pad_edge=False)
+    cost.add_row("parameters", format_count(found["parameters"]))
+    cost.add_row("steps", f"{found['steps']:,} ({found['epochs']:.2g} epochs)")
+    cost.add_row("time", f"{format_span(found['seconds'])}, {found['tokens_per_s']:,.0f} tokens/s")
+    cost.add_row("memory", format_bytes(found["peak_memory_bytes"]))
+    cost.add_row("disk", format_bytes(found["disk_bytes"]))
+    console.print(cost)
+    console.print()
+    audit = Table("the data", "", box=None, pad_edge=False)
+    for key, value in found["audit"].items():
+        audit.add_row(key, _plain(value))
+    console.print(audit)
+    console.print()
+    for problem in found["problems"]:
+        console.print(f"problem: {problem}", highlight=False)
+    if not found["problems"]:
+        console.print("no problems found")
+
+
+def doctor_table(found: Mapping[str, Any]) -> None:
+    """What the machine can do, and what is missing."""
+    console = Console()
+    table = Table("this machine", "", box=None, pad_edge=False)
+    for key, value in found["machine"].items():
+        table.add_row(key, str(value))
+    console.print(table)
+    console.print()
+    parts = Table("part", "state", "to install", box=None, pad_edge=False)
+    for part in found["parts"]:
+        parts.add_row(part["name"], part["state"], part["install"])
+    console.print(parts)
+    for problem in found["problems"]:
+        console.print(f"problem: {problem}", highlight=False)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,158 @@
+"""Which text to learn from, how it is read, and what is kept back for val and test."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, model_validator
+
+from wellfit.config.fields import (
+    Fraction,
+    Name,
+    Section,
+    Size,
+    Text,
+    Texts,
+    Wanted,
+    conflict,
+    write_percent,
+)
+
+
+class HashSplit(Section):
+    """Each document goes to train, val or test by a hash of its text.
+
+    A document stays on its side when others are added, and equal documents stay together.
+    """
+
+    kind: Literal["hash"] = "hash"
+    """How documents are divided among train, val and test."""
+    val: Fraction = 0.05
+    """Share of the documents kept for val, which chooses the checkpoint."""
+    test: Fraction = 0.05
+    """Share of the documents kept for test, which is looked at once; 0 for no test split."""
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> HashSplit:
+        _check_shares(self.val, self.test)
+        return self
+
+
+class TailSplit(Section):
+    """The text as one stream: its start is train, its end is val, then test."""
+
+    kind: Literal["tail"] = "tail"
+    """How documents are divided among train, val and test."""
+    val: Fraction = 0.05
+    """Share of the characters of the stream kept for val, which chooses the checkpoint."""
+    test: Fraction = 0.0
+    """Share of the characters kept for test, after val; 0 for no test split."""
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> TailSplit:
+        _check_shares(self.val, self.test)
+        return self
+
+
+class FilesSplit(Section):
+    """Val and test are files of their own; data.path is then train alone."""
+
+    kind: Literal["files"] = "files"
+    """How documents are divided among train, val and test."""
+    val: Texts
+    """Files, folders or patterns of the val split."""
+    test: Texts | None = None
+    """Files, folders or patterns of the test split; null for no test split."""
+
+
+class ColumnSplit(Section):
+    """A column or key of each record says which split the record is in."""
+
+    kind: Literal["column"] = "column"
+    """How documents are divided among train, val and test."""
+    column: Annotated[Name, Field(examples=["split"])]
+    """The column or key that names the split."""
+    val: Texts
+    """Value or values of the column that mean val."""
+    test: Texts | None = None
+    """Value or values of the column that mean test; null for no test split."""
+    train: Texts | None = None
+    """Value or values of the column that mean train; null for every value not named above."""
+
+
+Split: TypeAlias = Annotated[
+    HashSplit | TailSplit | FilesSplit | ColumnSplit, Field(discriminator="kind")
+]
+
+
+def _check_shares(val: float, test: float) -> None:
+    if val == 0:
+        raise conflict(
+            "val",
+            "0 leaves nothing to choose the checkpoint or judge the fit with; "
+            "write a share above 0, for example 5%",
+        )
+    if val + test >= 1:
+        raise conflict(
+            "val",
+            f"val {write_percent(val)} and test {write_percent(test)} leave nothing for train; "
+            "write shares that add up to less than 100%",
+        )
+
+
+def _is_encoding(name: str) -> str:
+    try:
+        b"".decode(codecs.lookup(name).name)  # refuses codecs such as base64 that make no text
+    except (LookupError, ValueError):
+        raise ValueError(
+            f"{name!r} is not an encoding that Python knows; write for example utf-8 or latin-1"
+        ) from None
+    return name
+
+
+class Data(Section):
+    """Which text to learn from, how it is read, and what is kept back."""
+
+    path: Annotated[Texts, Field(examples=["corpus/**/*.txt"])]
+    """The text: files, folders or patterns, one or a list.
+
+    In a pattern `**` stands for any folders.  Relative paths are looked up from the folder in
+    which the command is run.
+    """
+    format: Literal["auto", "text", "jsonl", "csv", "tsv", "parquet"] = "auto"
+    """What the files are; auto goes by their names, less .gz and .zst."""
+    text: Annotated[Name, Field(examples=["content"])] = "text"
+    """The column or key that holds the text, in files of records (all formats but text)."""
+    document: Literal["file", "line", "paragraph"] = "file"
+    """What one document is in files of format text; a paragraph ends at a blank line."""
+    encoding: Annotated[Text, AfterValidator(_is_encoding), Wanted("an encoding", "latin-1")] = (
+        "utf-8"
+    )
+    """How the bytes of text files stand for characters; never guessed."""
+    on_bad: Literal["error", "skip"] = "error"
+    """What to do with a record that cannot be read: stop, or leave it out and count it."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """Whether exact copies of a document that stand in two splits are dropped from one."""
+    max_line: Annotated[Size, Field(examples=["64 MB"])] = 64_000_000
+    """The longest line or record that is read; a longer one is an error.  Units: bytes."""
+    split: Split = HashSplit()
+    """How documents are divided among train, val and test."""
+    cache: Annotated[str | None, Wanted("a folder, or null", "prepared")] = None
+    """Folder of prepared token shards; null for the user's own cache folder."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Data:
+        if self.format == "text" and self.split.kind == "column":
+            raise conflict(
+                "split.kind",
+                "files of format text have no columns; write data.split.kind: hash, or name "
+                "the format of your files in data.format",
+            )
+        if self.format not in ("auto", "text") and self.document != "file":
+            raise conflict(
+                "document",
+                f"{self.document!r} divides files of format text, and data.format is "
+                f"{self.format!r}, where each record is a document; leave data.document out",
+            )
+        return self

@@ -1,0 +1,291 @@
+"""The kinds of value a recipe field can hold: how each is read, written back and described.
+
+Values are read strictly: a quoted "64" is text and not a number, ``yes`` is text and not true.
+A recipe that means something else than it says costs hours, a refusal costs seconds.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
+
+from annotated_types import Ge, Gt, Lt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from wellfit.units import Duration, parse_bytes, parse_duration, parse_fraction
+
+Auto: TypeAlias = Literal["auto"]
+T = TypeVar("T")
+
+_NUMBER = re.compile(r"[0-9.,_]+")
+
+
+def known(value: T | Auto) -> T:
+    """The value of a field that was ``auto`` and must be decided by now; asserts that it is.
+
+    Only for fields whose own values are never the text "auto".
+    """
+    assert value != "auto", "an automatic value reached code that needs it decided"
+    return value
+
+
+class Section(BaseModel):
+    """A part of the recipe: frozen, strict, closed, and documented by its own docstrings."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+def conflict(key: str, text: str) -> PydanticCustomError:
+    """The error of values that are right one by one and cannot be together.
+
+    ``key`` is the field to point at, counted from the section whose validator raises this.
+    """
+    return PydanticCustomError("conflict", "{text}", {"text": text, "key": key})
+
+
+class Wanted(NamedTuple):
+    """What a field wants, in the words of an error message, and one value that would do."""
+
+    what: str
+    example: str
+
+
+def read_duration(value: object) -> Duration:
+    """A duration from its text.  Raises ``ValueError``, also for a number without a unit."""
+    if isinstance(value, Duration):
+        return value
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        return parse_duration(value)
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        raise ValueError(
+            f"{value} has no unit, and could be steps, tokens, epochs or minutes; "
+            f"write for example {value} steps"
+        )
+    raise ValueError(f"{show(value)} is not a duration; write for example 2k steps or 10 minutes")
+
+
+def read_duration_or_auto(value: object) -> Duration | Auto:
+    """A duration, or the word auto."""
+    return "auto" if value == "auto" else read_duration(value)
+
+
+def read_fraction(value: object) -> float:
+    """A share of a whole from 0.05 or 5%.  Raises ``ValueError``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError(f"{show(value)} is not a fraction; write for example 5% or 0.05")
+    number = parse_fraction(value)
+    if number == 1:
+        raise ValueError(f"{value} is the whole of it, 100%; write less, for example 5%")
+    return number
+
+
+def read_span(value: object) -> Duration | float:
+    """A duration, or a share of the run.  Raises ``ValueError``."""
+    if isinstance(value, Duration):
+        return value
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and not 0 <= value < 1:  # type: ignore[operator]
+        raise ValueError(
+            f"{value} is neither a share of the run nor a duration; "
+            f"write for example 2%, 0.02 or {value} steps"
+        )
+    if is_number or (isinstance(value, str) and value.strip().endswith("%")):
+        return read_fraction(value)
+    if isinstance(value, str):
+        try:
+            return parse_duration(value)
+        except ValueError as e:
+            raise ValueError(f"{e}, or a share of the run such as 2%") from None
+    raise ValueError(
+        f"{show(value)} is neither a share of the run nor a duration; "
+        "write for example 2% or 100 steps"
+    )
+
+
+def read_size(value: object) -> int:
+    """A number of bytes from text such as 64 MB.  Raises ``ValueError``, also without a unit."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"{value} has no unit; write for example 64 MB or {value} B")
+    if not isinstance(value, str) or value.strip().isdecimal():
+        raise ValueError(f"{show(value)} is not a size; write for example 64 MB")
+    n_bytes = parse_bytes(value)
+    if n_bytes < 1:
+        raise ValueError(f"{value} is no room at all; write for example 64 MB")
+    return n_bytes
+
+
+def read_texts(value: object) -> str | tuple[str, ...]:
+    """One text, or a list of them as a tuple, so that a recipe stays frozen and hashable."""
+    if isinstance(value, str):
+        if not value:
+            raise ValueError("is empty; name at least one")
+        return value
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{show(value)} is not text, or a list of texts")
+    if not value:
+        raise ValueError("is an empty list; name at least one")
+    for place, item in enumerate(value, start=1):
+        if not isinstance(item, str):
+            raise ValueError(f"item {place} is {show(item)}, which is not text; put it in quotes")
+        if not item:
+            raise ValueError(f"item {place} is empty")
+    return tuple(value)
+
+
+def read_betas(value: object) -> tuple[float, float]:
+    """The two decay rates of Adam.  Raises ``ValueError``."""
+    pair = list(value) if isinstance(value, (list, tuple)) else []
+    if len(pair) != 2 or not all(
+        isinstance(b, (int, float)) and not isinstance(b, bool) and 0 <= b < 1 for b in pair
+    ):
+        raise ValueError(
+            f"{show(value)} is not two numbers from 0 up to but not including 1; "
+            "write for example [0.9, 0.95]"
+        )
+    return float(pair[0]), float(pair[1])
+
+
+def show(value: object) -> str:
+    """A value as the user may have typed it, cut when it is long."""
+    match value:
+        case None:
+            text = "null"
+        case bool():
+            text = str(value).lower()
+        case str():
+            text = repr(value)
+        case dict():
+            text = "a mapping"
+        case float() if 0 < abs(value) < 1e-3:
+            text = re.sub(r"\.?0*e-0*", "e-", f"{Decimal(repr(value)):e}")
+        case list() | tuple():
+            text = "[" + ", ".join(show(item) for item in value[:4]) + "]"
+        case _:
+            text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def write_size(n_bytes: int) -> str:
+    """The exact text of a size: ``64 MB``, ``1 MiB``, ``1234 B``."""
+    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if n_bytes >= size and n_bytes % size == 0:
+            return f"{n_bytes // size} {unit}"
+    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if n_bytes >= size and n_bytes % size == 0:
+            return f"{n_bytes // size} {unit}"
+    return f"{n_bytes} B"
+
+
+def write_percent(fraction: float) -> str:
+    """``5%`` for 0.05, in as many digits as it takes to read the same number back."""
+    text = f"{(Decimal(repr(fraction)) * 100).normalize():f}%"
+    return text if parse_fraction(text) == fraction else repr(fraction)
+
+
+def _write_span(span: Duration | float) -> str | float:
+    return str(span) if isinstance(span, Duration) else span
+
+
+_FRACTION_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+        {"type": "string", "pattern": r"^\s*[0-9.]+\s*%\s*$"},
+    ]
+}
+_DURATION_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "pattern": r"^\s*[0-9][0-9_,.]*([eE]\+?[0-9]+)?\s*[kKmMbBgGtT]?\s*[a-zA-Z]+\s*$",
+    "examples": ["2k steps", "1B tokens", "3 epochs", "10 minutes"],
+}
+_TEXTS_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
+}
+
+Count: TypeAlias = Annotated[int, Ge(1), Wanted("a whole number of at least 1", "4")]
+CountOrAuto: TypeAlias = Annotated[
+    Annotated[int, Ge(1)] | Auto, Wanted("a whole number of at least 1, or auto", "64")
+]
+Seed: TypeAlias = Annotated[
+    int, Ge(0), Lt(2**63), Wanted("a whole number from 0 to 2**63 - 1", "1")
+]
+Positive: TypeAlias = Annotated[float, Gt(0), Wanted("a number above 0", "1.0")]
+PositiveOrAuto: TypeAlias = Annotated[
+    Annotated[float, Gt(0)] | Auto, Wanted("a number above 0, or auto", "3e-4")
+]
+NotNegative: TypeAlias = Annotated[float, Ge(0), Wanted("a number of at least 0", "0.1")]
+NotNegativeOrAuto: TypeAlias = Annotated[
+    Annotated[float, Ge(0)] | Auto, Wanted("a number of at least 0, or auto", "0.1")
+]
+Momentum: TypeAlias = Annotated[
+    float, Ge(0), Lt(1), Wanted("a number from 0 up to but not including 1", "0.95")
+]
+Switch: TypeAlias = Annotated[bool, Wanted("true or false", "true")]
+SwitchOrAuto: TypeAlias = Annotated[bool | Auto, Wanted("true, false or auto", "auto")]
+Text: TypeAlias = Annotated[str, Wanted("text", "'...'")]
+Name: TypeAlias = Annotated[
+    str, Field(min_length=1), Wanted("a text of one character or more", "'...'")
+]
+Betas: TypeAlias = Annotated[
+    tuple[float, float],
+    PlainValidator(read_betas),
+    PlainSerializer(list, return_type=list[float]),
+    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+    Wanted("two numbers from 0 up to but not including 1", "[0.9, 0.95]"),
+]
+Fraction: TypeAlias = Annotated[
+    float,
+    PlainValidator(read_fraction),
+    WithJsonSchema(_FRACTION_SCHEMA),
+    Wanted("a share such as 5% or 0.05", "5%"),
+]
+Span: TypeAlias = Annotated[
+    Duration | float,
+    PlainValidator(read_span),
+    PlainSerializer(_write_span, return_type=str | float),
+    WithJsonSchema({"anyOf": [*_FRACTION_SCHEMA["anyOf"], _DURATION_SCHEMA]}),
+    Wanted("a share of the run such as 2%, or a duration such as 100 steps", "2%"),
+]
+Length: TypeAlias = Annotated[
+    Duration,
+    PlainValidator(read_duration),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema(_DURATION_SCHEMA),
+    Wanted("a duration: steps, tokens, epochs, seconds, minutes, hours or days", "10 minutes"),
+]
+LengthOrAuto: TypeAlias = Annotated[
+    Duration | Auto,
+    PlainValidator(read_duration_or_auto),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, _DURATION_SCHEMA]}),
+    Wanted("a duration such as 200 steps or 1 minute, or auto", "200 steps"),
+]
+Size: TypeAlias = Annotated[
+    int,
+    PlainValidator(read_size),
+    PlainSerializer(write_size, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["64 MB", "1 GiB"]}),
+    Wanted("a size with its unit, such as 64 MB", "64 MB"),
+]
+Texts: TypeAlias = Annotated[
+    str | tuple[str, ...],
+    PlainValidator(read_texts),
+    PlainSerializer(lambda v: v if isinstance(v, str) else list(v)),
+    WithJsonSchema(_TEXTS_SCHEMA),
+    Wanted("text, or a list of texts", "corpus/*.txt"),
+]

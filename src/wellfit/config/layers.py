@@ -1,0 +1,139 @@
+"""Laying one part of a recipe over another: preset, then file, then command line."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pydantic.fields import FieldInfo
+
+from wellfit.config.fields import Section
+from wellfit.config.reading import MAX_DEPTH, Entry, Origin, Problem, Tree, plain, read_value
+from wellfit.config.recipe import Recipe
+from wellfit.config.structure import (
+    Path,
+    can_be_null,
+    dotted,
+    kind_of,
+    section_for,
+    variants,
+)
+from wellfit.config.suggest import accepts, fields_at
+
+
+class Override(NamedTuple):
+    """One ``a.b.c=value`` of the command line."""
+
+    path: Path
+    entry: Entry
+
+
+def read_override(typed: str) -> tuple[Override | None, list[Problem]]:
+    """The override in ``typed``, or what is wrong with it."""
+    origin = Origin("flag", "command line", typed)
+    key, equals, text = typed.partition("=")
+    path = tuple(key.strip().split(".", MAX_DEPTH))
+    if key.startswith("-"):
+        hint = f"; write {key.lstrip('-')}={text}" if equals else ""
+        return None, [Problem(origin, "", f"recipe keys are written without dashes{hint}")]
+    if not equals or not all(path):
+        text = "is not KEY=VALUE; write for example train.budget='2 minutes'"
+        return None, [Problem(origin, "", text)]
+    if not text.strip():
+        return None, [Problem(origin, key, f"nothing follows '='; {_empty_value(key)}")]
+    value, problems = read_value(text.strip(), typed)
+    problems = [p._replace(key=f"{key}.{p.key}" if p.key else key) for p in problems]
+    return Override(path, Entry(value, origin)), problems
+
+
+def _empty_value(key: str) -> str:
+    """What to write for nothing: null and empty text are two things."""
+    fields = fields_at(key)
+    hints = [f"{key}=null to switch it off"] if any(can_be_null(f) for f in fields) else []
+    hints += [f"{key}=\"''\" for empty text"] if any(accepts(f, "") for f in fields) else []
+    return "write a value" + "".join(f", or {hint}" for hint in hints)
+
+
+def lay(base: Tree, over: Tree, notices: list[str]) -> Tree:
+    """``over`` on top of ``base``: its keys win, and the other keys of ``base`` stay.
+
+    Where ``over`` changes the ``kind`` of a section, keys of ``base`` that only the old kind has
+    are left out, and a notice says so.
+    """
+    return _lay(base, over, Recipe, (), notices)
+
+
+def override(base: Tree, change: Override, notices: list[str]) -> Tree:
+    """``base`` with one value set.  A section given whole replaces the one that was there."""
+    path, entry = change
+    if isinstance(entry.value, dict):
+        base = _emptied(base, change, path, Recipe, notices)
+    for key in reversed(path):
+        entry = Entry({key: entry}, entry.origin)
+    return lay(base, entry.value, notices)
+
+
+def _lay(
+    base: Tree, over: Tree, section: type[Section] | None, path: Path, notices: list[str]
+) -> Tree:
+    merged = dict(base)
+    for key, entry in over.items():
+        below = base.get(key)
+        field = section.model_fields.get(key) if section else None
+        if below is None or not isinstance(below.value, dict) or not isinstance(entry.value, dict):
+            merged[key] = entry
+            continue
+        here = (*path, key)
+        kept, inner = below.value, None
+        if field is not None:
+            kept = _fitting(below.value, entry.value, field, here, notices)
+            inner = section_for(field, plain({**kept, **entry.value}))
+        merged[key] = Entry(_lay(kept, entry.value, inner, here, notices), entry.origin)
+    return merged
+
+
+def _fitting(base: Tree, over: Tree, field: FieldInfo, path: Path, notices: list[str]) -> Tree:
+    """``base`` without the keys that only its own kind has, when ``over`` names another kind."""
+    if "kind" not in over:
+        return base
+    old = section_for(field, plain(base))
+    new = section_for(field, plain(over))
+    if old is None or new is None or old is new:
+        return base
+    gone = [k for k in base if k in old.model_fields and k not in new.model_fields]
+    kept = [k for k in base if k in new.model_fields and k != "kind"]
+    if gone or kept:
+        said = [f"left out: {_listed(gone, base, path)}"] if gone else []
+        said += [f"kept: {_listed(kept, base, path)}"] if kept else []
+        notices.append(
+            f"{over['kind'].origin.prefix}{dotted(path)} changes from {kind_of(old)} to "
+            f"{kind_of(new)}; {'; '.join(said)}"
+        )
+    return {k: entry for k, entry in base.items() if k not in gone}
+
+
+def _listed(keys: list[str], tree: Tree, path: Path) -> str:
+    return ", ".join(f"{dotted((*path, k))} ({tree[k].origin.where})" for k in keys)
+
+
+def _emptied(
+    base: Tree, change: Override, path: Path, section: type[Section], notices: list[str]
+) -> Tree:
+    """``base`` with only ``kind``, and keys nobody knows, left in the section at ``path``."""
+    key, *rest = path
+    field = section.model_fields.get(key)
+    entry = base.get(key)
+    if field is None or entry is None or not isinstance(entry.value, dict):
+        return base
+    inner = section_for(field, plain(entry.value))
+    if rest and inner is not None:
+        left = _emptied(entry.value, change, tuple(rest), inner, notices)
+        return {**base, key: Entry(left, entry.origin)}
+    names = {name for v in variants(field.annotation) for name in v.model_fields}
+    left = {k: e for k, e in entry.value.items() if k == "kind" or k not in names}
+    gone = [k for k in entry.value if k not in left and k not in change.entry.value]
+    if gone:
+        listed = _listed(gone, entry.value, change.path)
+        notices.append(
+            f"{change.entry.origin.prefix}replaces all of {dotted(change.path)}; left out: {listed}"
+        )
+    return {**base, key: Entry(left, entry.origin)}

@@ -1,0 +1,97 @@
+"""The shape of the model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from wellfit.config.fields import (
+    Auto,
+    Count,
+    CountOrAuto,
+    Positive,
+    Section,
+    Wanted,
+    conflict,
+)
+
+
+class Decoder(Section):
+    """A decoder trained from random weights; depth is the one dial, the rest follows from it.
+
+    Fields that are null do what the family does.  With `family: auto` the first of nanochat,
+    llama, qwen3 and gpt2 that allows every field that was set is taken.
+    """
+
+    kind: Literal["decoder"] = "decoder"
+    """What the model is."""
+    family: Literal["auto", "gpt2", "llama", "qwen3", "nanochat"] = "auto"
+    """The published architecture, which other tools can load without our code."""
+    depth: Count = 4
+    """Number of blocks, the one dial of size."""
+    width: Annotated[CountOrAuto, Field(examples=[256])] = "auto"
+    """Size of the vector that stands for a token between blocks."""
+    heads: Annotated[CountOrAuto, Field(examples=[4])] = "auto"
+    """Number of attention heads; they share the width, so width must divide by heads."""
+    kv_heads: Annotated[CountOrAuto, Field(examples=[2])] = "auto"
+    """Number of key and value heads, at most heads; fewer saves memory when sampling."""
+    context: Annotated[CountOrAuto, Field(examples=[256])] = "auto"
+    """How far back the model can look.  Units: tokens."""
+    mlp_width: Annotated[CountOrAuto, Field(examples=[1024])] = "auto"
+    """Size of the hidden layer in each block."""
+    norm: Literal["rms", "layer"] | None = None
+    """How vectors are normalised: root mean square, or layer norm; null as the family does."""
+    position: Literal["rope", "learned"] | None = None
+    """How order is told: rotary, or a learned vector per position; null as the family does."""
+    mlp: Literal["swiglu", "gelu", "relu2"] | None = None
+    """The nonlinearity of each block: SwiGLU, GELU or ReLU squared; null as the family does."""
+    qk_norm: Annotated[bool | None, Wanted("true, false, or null as the family does", "true")] = (
+        None
+    )
+    """Whether queries and keys are normalised; null as the family does."""
+    bias: Annotated[bool | None, Wanted("true, false, or null as the family does", "false")] = None
+    """Whether linear layers add a bias; null as the family does."""
+    head: Literal["tied", "untied"] | None = None
+    """Whether the output layer shares the weights of the input; null as the family does."""
+    softcap: Annotated[
+        Annotated[float, Field(gt=0)] | Auto | None,
+        Wanted("a number above 0, auto, or null for none", "15.0"),
+    ] = "auto"
+    """Bound on the logits, by cap * tanh(logits / cap); null for none, auto as the family does."""
+    rope_theta: Annotated[Positive, Field(examples=[10000.0])] = 10_000.0
+    """Base of the rotary wavelengths.
+
+    Source  RoFormer, arXiv:2104.09864.
+    """
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Decoder:
+        width, heads, kv_heads = self.width, self.heads, self.kv_heads
+        if isinstance(width, int) and isinstance(heads, int) and width % heads:
+            raise conflict(
+                "heads",
+                f"width {width} does not divide into {heads} heads; {_near(width, heads)}",
+            )
+        if isinstance(heads, int) and isinstance(kv_heads, int) and heads % kv_heads:
+            raise conflict(
+                "kv_heads",
+                f"{heads} heads do not divide among {kv_heads} key and value heads; "
+                f"write one of {_divisors(heads)}",
+            )
+        return self
+
+
+def _near(width: int, heads: int) -> str:
+    """The widths on either side that do divide, since heads is usually the number one means."""
+    below, above = width // heads * heads, (width // heads + 1) * heads
+    options = f"{below} or {above}" if below else f"{above}"
+    return f"write model.width: {options}, or another model.heads"
+
+
+def _divisors(n: int) -> str:
+    found = [str(d) for d in range(1, min(n, 4096) + 1) if n % d == 0]
+    return ", ".join(found[:12])
+
+
+Model: TypeAlias = Decoder  # becomes a union by kind when a second kind is offered

@@ -1,0 +1,62 @@
+"""The recipe: everything that was asked of a run, in one frozen value."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from wellfit.config.data import Data
+from wellfit.config.evaluate import Checkpoint, Evaluate, Stop
+from wellfit.config.fields import Section, Wanted, conflict
+from wellfit.config.model import Decoder, Model
+from wellfit.config.optim import Muon, Optim
+from wellfit.config.regularize import Regularize
+from wellfit.config.schedule import Linear, Schedule
+from wellfit.config.task import LanguageModel, Task
+from wellfit.config.tokenizer import BpeTokenizer, Tokenizer
+from wellfit.config.train import Train
+from wellfit.units import Duration
+
+
+class Recipe(Section):
+    """Everything that was asked of a run."""
+
+    preset: Annotated[
+        str | None, Field(examples=["quick"]), Wanted("the name of a preset, or null", "quick")
+    ] = None
+    """The preset this recipe is a difference from; null for none."""
+    task: Task = LanguageModel()
+    """What the model is for."""
+    data: Data
+    """Which text to learn from, how it is read, and what is kept back."""
+    tokenizer: Tokenizer = BpeTokenizer()
+    """How text becomes tokens."""
+    model: Model = Decoder()
+    """The shape of the model."""
+    train: Train
+    """How long to train, on how much at a time, and on what."""
+    optim: Optim = Muon()
+    """How the weights are updated."""
+    schedule: Schedule = Linear()
+    """How the learning rate moves over the run."""
+    regularize: Regularize = Regularize()
+    """What keeps the model from learning the train split by heart, and its steps in bounds."""
+    stop: Stop | None = Stop()
+    """When training ends before its budget; null to train to the end."""
+    evaluate: Evaluate = Evaluate()
+    """What is measured during training, and how often."""
+    checkpoint: Checkpoint = Checkpoint()
+    """How often the run is saved, so that it can go on after a crash."""
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Recipe:
+        warmup, budget = self.schedule.warmup, self.train.budget
+        is_same_unit = isinstance(warmup, Duration) and warmup.unit == budget.unit
+        if is_same_unit and warmup.amount > budget.amount:  # type: ignore[union-attr]
+            raise conflict(
+                "schedule.warmup",
+                f"{warmup} of warm-up are more than the budget, {budget}; write less, "
+                "for example 2%",
+            )
+        return self

@@ -1,0 +1,185 @@
+"""The recipe's reference, made from the models: a page to read, and a schema for editors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from wellfit.config.aliases import ALIASES
+from wellfit.config.fields import Section
+from wellfit.config.presets import presets
+from wellfit.config.recipe import Recipe
+from wellfit.config.structure import (
+    Path,
+    all_keys,
+    default_section,
+    dotted,
+    first_sentence,
+    kind_of,
+    source_of,
+    variants,
+    wanted,
+)
+from wellfit.config.writing import written
+
+_INTRO = """\
+# The recipe
+
+*Made from the models in `src/wellfit/config/` by `wellfit.config.reference_page`; a test keeps it
+current. Edit the docstrings there, not this page.*
+
+A recipe is one YAML file. Two keys have no default, `data.path` and `train.budget`:
+
+```yaml
+data: {path: corpus/**/*.txt}
+train: {budget: 10 minutes}
+```
+
+**Layers.** Defaults, then the preset, then the file, then the command line: the later wins, key by
+key. `wellfit config explain RECIPE` shows every value and where it came from.
+
+**Command line.** For example:
+
+```sh
+wellfit train recipe.yaml optim.lr=3e-4 stop=null 'data.split={kind: tail, val: 10%}'
+```
+
+A value that begins with a bracket or a quote is read as YAML; any other is one value to its end,
+so patterns need no second pair of quotes. A section given whole replaces the one in the file, all
+but its `kind`. Where a key is given twice, the last one counts.
+
+**Dotted keys** mean the same in a file: `train.seed: 2` is `train: {seed: 2}`.
+
+**Kinds.** Sections that offer a choice are told apart by `kind`. Where it is left out, it is the
+kind of the layer below. Where it changes, keys of the layer below that the new kind lacks are left
+out, and a notice names them.
+
+**Values.** `null` is off. `auto` is decided before the run, from the data and the machine, and
+recorded with its reason. A *share* is `5%` or `0.05`. A *duration* is `2k steps`, `1B tokens`,
+`3 epochs`, `30 seconds`, `10 minutes`, `2 hours` or `1 day`. A *size* is `64 MB` or `64 MiB`.
+YAML is version 1.2: `yes`, `on` and `1:30` are text. Anchors, aliases and tags are refused.
+"""
+
+
+def reference_page() -> str:
+    """The reference as Markdown."""
+    parts = [_INTRO, *_sections(), _presets(), _other_names()]
+    return "\n".join(part.rstrip() + "\n" for part in parts)
+
+
+def _sections() -> Iterator[str]:
+    for name, field in Recipe.model_fields.items():
+        if variants(field.annotation):
+            yield from _section(field, (name,))
+        else:
+            yield f"## `{name}`\n\n{_paragraph(field.description)}\n\n{_table([(name, field)])}"
+
+
+def _section(field: FieldInfo, path: Path) -> Iterator[str]:
+    """A heading for the key, and a table for each kind it can be."""
+    found, key = variants(field.annotation), dotted(path)
+    yield f"{'#' * (len(path) + 1)} `{key}`\n\n{_paragraph(field.description)}"
+    for variant in found:
+        kind = kind_of(variant)
+        if kind is not None:
+            default = " (the default)" if variant is default_section(field) else ""
+            default = "" if len(found) == 1 else default
+            yield f"**`{key}.kind: {kind}`**{default}. {_paragraph(variant.__doc__)}"
+        rows = [
+            (dotted((*path, name)), inner)
+            for name, inner in variant.model_fields.items()
+            if name != "kind" and not variants(inner.annotation)
+        ]
+        if rows:
+            yield _table(rows)
+        for name, inner in variant.model_fields.items():
+            if variants(inner.annotation):
+                yield from _section(inner, (*path, name))
+
+
+def _table(rows: list[tuple[str, FieldInfo]]) -> str:
+    lines = ["| key | wants | default | |", "| --- | --- | --- | --- |"]
+    for key, field in rows:
+        default = "**required**" if field.is_required() else f"`{written(field.default, field)}`"
+        text = _paragraph(field.description)
+        source = source_of(field)
+        about = text + (f" ({source})" if source else "")
+        cells = [f"`{key}`", wanted(field).what, default, about]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def _paragraph(text: str | None) -> str:
+    """A docstring on one line, less its labelled lines."""
+    parts = [p for p in (text or "").split("\n\n") if not p.strip().startswith("Source ")]
+    return " ".join(" ".join(parts).split())
+
+
+def _presets() -> str:
+    lines = ["## Presets", "", "`preset: NAME`; `wellfit config presets NAME` prints one.", ""]
+    lines += ["| name | for |", "| --- | --- |"]
+    lines += [f"| `{preset.name}` | {preset.about} |" for preset in presets().values()]
+    return "\n".join(lines)
+
+
+def _other_names() -> str:
+    by_key: dict[str, list[str]] = {}
+    for name, alias in ALIASES.items():
+        by_key.setdefault(alias.key, []).append(f"`{name}`")
+    lines = [
+        "## What other trainers call it",
+        "",
+        "None of these is accepted. The error names the key to write, with the value in its form.",
+        "",
+        "| here | elsewhere |",
+        "| --- | --- |",
+    ]
+    lines += [f"| `{key}` | {', '.join(names)} |" for key, names in sorted(by_key.items())]
+    return "\n".join(lines)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a recipe file, for completion and checks in editors.
+
+    Looser than the recipe in one way: what a preset can give is not required.
+    """
+    schema = Recipe.model_json_schema()
+    definitions = schema["$defs"]
+    schema["required"] = ["data"]
+    definitions["Train"].pop("required", None)
+    sections: list[type[Section]] = [Recipe]
+    sections += [v for key in all_keys() for v in variants(key.field.annotation)]
+    for section in sections:
+        _write_defaults(section, definitions.get(section.__name__, schema)["properties"])
+    for field in _choices(Recipe):
+        for variant in variants(field.annotation):
+            if variant is not default_section(field):
+                # else a section without a kind would match several, and "one of" would refuse it
+                required = definitions[variant.__name__].setdefault("required", [])
+                required.insert(0, "kind")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Wellfit recipe",
+        "description": first_sentence(Recipe.__doc__),
+    }
+
+
+def _write_defaults(section: type[Section], properties: dict[str, Any]) -> None:
+    """Defaults as they are written in a recipe: 5 minutes, not 300 of some unit."""
+    written_out = section.model_construct().model_dump(mode="json", warnings=False)
+    for name, described in properties.items():
+        if "default" in described:
+            described["default"] = written_out[name]
+
+
+def _choices(section: type[Section]) -> Iterator[FieldInfo]:
+    """Every key that can be one of several kinds."""
+    for field in section.model_fields.values():
+        found = variants(field.annotation)
+        if len(found) > 1:
+            yield field
+        for variant in found:
+            yield from _choices(variant)

@@ -1,0 +1,36 @@
+"""From files to batches: sources, formats, splits, audit, token shards, rows and blocks."""
+
+from wellfit.data.batches import (
+    IGNORE,
+    Blocks,
+    EvalRows,
+    Rows,
+    blocks_per_epoch,
+    eval_blocks,
+    train_rows,
+)
+from wellfit.data.cache import cache_folder
+from wellfit.data.prepare import Prepared, prepare, prepare_for_eval
+from wellfit.data.progress import Progress, Stage
+from wellfit.data.sources import SourceFile, Sources, find_sources
+from wellfit.data.stream import Split
+
+__all__ = [
+    "IGNORE",
+    "Blocks",
+    "EvalRows",
+    "Prepared",
+    "Progress",
+    "Rows",
+    "SourceFile",
+    "Sources",
+    "Split",
+    "Stage",
+    "blocks_per_epoch",
+    "cache_folder",
+    "eval_blocks",
+    "find_sources",
+    "prepare",
+    "prepare_for_eval",
+    "train_rows",
+]

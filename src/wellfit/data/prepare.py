@@ -1,0 +1,251 @@
+"""From a recipe's data and tokenizer to token files that training maps into memory."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wellfit import config
+from wellfit.data import cache as cached
+from wellfit.data.audit import audit_of
+from wellfit.data.documents import scan
+from wellfit.data.encode import Corpus, encode
+from wellfit.data.progress import Listener, Reporter
+from wellfit.data.shards import Shards, starts_file, token_file
+from wellfit.data.sources import Sources, find_sources
+from wellfit.data.split import assign, whole
+from wellfit.data.stream import Split
+from wellfit.data.vocabulary import round_trip, tokenizer_for
+from wellfit.errors import DataError
+from wellfit.tokenizer import Tokenizer, load_tokenizer
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Raised whenever the same input would give other files; part of every key."""
+
+_WORKING = ("documents.rows", "scan.json", "journal.jsonl")  # of no use once all is done
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Data ready to train on.  Everything of size stays on disk until it is asked for."""
+
+    tokenizer: Tokenizer
+    splits: Mapping[str, Split]  # "train", "val" and, if the recipe asks for it, "test"
+    audit: dict[str, Any]
+    fingerprint: str  # sha256 over sources, tokenizer, split and the tokens themselves
+    folder: Path
+
+
+def prepare(
+    data: config.Data,
+    tokenizer: config.Tokenizer,
+    *,
+    progress: Listener | None = None,
+    cache: Path | None = None,
+) -> Prepared:
+    """Read, split, tokenize and audit the data, or open what an earlier call has made.
+
+    The result lies in a folder named after its input: the bytes of the files, the recipe's data
+    and tokenizer, and the version of this code.  A call that was killed is taken up where it
+    stood; of two calls at once, one works and the other waits.
+
+    Raises ``DataError`` for whatever cannot be read as the recipe says.
+    """
+    return _prepare(data, tokenizer, progress=progress, cache=cache)
+
+
+def prepare_for_eval(
+    data: config.Data,
+    tokenizer: Tokenizer,
+    *,
+    progress: Listener | None = None,
+    cache: Path | None = None,
+) -> Prepared:
+    """All of the data as one split, ``test``, in the tokens of a model that exists already.
+
+    ``data.split`` plays no part.  Documents end in the tokenizer's end-of-text token if it has
+    one.  Raises ``TokenizerError`` for a character that a char tokenizer does not know.
+    """
+    return _prepare(data, tokenizer, progress=progress, cache=cache)
+
+
+def _prepare(
+    data: config.Data,
+    tokenizer: config.Tokenizer | Tokenizer,
+    *,
+    progress: Listener | None,
+    cache: Path | None,
+) -> Prepared:
+    sources = find_sources(data)
+    reporter = Reporter(progress, sources.n_bytes)
+    key = _key(sources, data, tokenizer, reporter)
+    root = cache if cache is not None else cached.cache_folder(data.cache)
+    folder = root / key
+    try:
+        if (manifest := cached.read_manifest(folder)) is None:
+            root.mkdir(parents=True, exist_ok=True)
+            with cached.locked(root / f"{key}.lock", lambda: reporter.stage("wait")(0)):
+                manifest = cached.read_manifest(folder)
+                if manifest is None:
+                    _discard(folder)
+                    partial = root / f"{key}.partial"
+                    manifest = _make_or_clear(sources, data, tokenizer, partial, reporter)
+                    partial.rename(folder)
+                    cached.sync_folder(root)
+        return _opened(folder, manifest)
+    except OSError as e:
+        raise DataError(
+            f"prepared data cannot be written or read at {e.filename or folder}: "
+            f"{e.strerror or e}. Another folder for it: data.cache=FOLDER"
+        ) from e
+
+
+def _key(
+    sources: Sources,
+    data: config.Data,
+    tokenizer: config.Tokenizer | Tokenizer,
+    reporter: Reporter,
+) -> str:
+    """Everything that decides the files, and nothing else: not where the sources lie."""
+    on_read = reporter.stage("fingerprint")
+    files = [
+        [cached.sha256_of(file.path, on_read), file.format, file.compression, file.role]
+        for file in sources.files
+    ]
+    says = data.model_dump(mode="json", exclude={"path", "cache", "format"})
+    says["split"] = {k: v for k, v in says["split"].items() if data.split.kind != "files"}
+    if isinstance(tokenizer, Tokenizer):
+        says["split"], tokens = None, {"fingerprint": tokenizer.fingerprint}
+    elif isinstance(tokenizer, config.PretrainedTokenizer):
+        tokens = {"fingerprint": load_tokenizer(Path(tokenizer.path)).fingerprint}
+    else:
+        tokens = tokenizer.model_dump(mode="json")
+    return cached.key_of({"format": FORMAT, "files": files, "data": says, "tokenizer": tokens})
+
+
+def _discard(folder: Path) -> None:
+    """Take a damaged folder away, under another name first so that nobody opens half of it."""
+    if folder.exists():
+        log.warning("prepared data at %s is damaged; preparing it again", folder)
+        trash = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.trash")
+        folder.rename(trash)
+        shutil.rmtree(trash)
+
+
+def _make_or_clear(
+    sources: Sources,
+    data: config.Data,
+    asked: config.Tokenizer | Tokenizer,
+    folder: Path,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """As ``_make``; what it began with data that cannot be read is of no use to anyone."""
+    try:
+        return _make(sources, data, asked, folder, reporter)
+    except DataError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _make(
+    sources: Sources,
+    data: config.Data,
+    asked: config.Tokenizer | Tokenizer,
+    folder: Path,
+    reporter: Reporter,
+) -> dict[str, Any]:
+    """Do the work in ``folder`` from wherever an earlier process left it; the manifest."""
+    if (manifest := cached.read_manifest(folder)) is not None:
+        return manifest
+    folder.mkdir(exist_ok=True)
+    wants_characters = isinstance(asked, config.CharTokenizer)
+    table = scan(sources, data, folder, reporter.stage("read"), characters=wants_characters)
+    given = isinstance(asked, Tokenizer)
+    corpus = Corpus(sources, data, table, whole(table) if given else assign(table, data))
+    tokenizer = _tokenizer(corpus, asked, folder / "tokenizer", reporter)
+    separate = tokenizer.eos_id is not None if given else corpus.assignment.several
+    with Shards(folder, corpus.assignment.names, tokenizer.dtype) as shards:
+        encode(corpus, tokenizer, shards, reporter.stage("encode"), separate=separate)
+    _check_unchanged(sources)
+    reporter.stage("audit")
+    manifest = _manifest(folder, shards, tokenizer)
+    splits = _splits(folder, manifest, tokenizer.dtype)
+    came_back = round_trip(corpus, tokenizer) if tokenizer.kind == "pretrained" else None
+    manifest["audit"] = audit_of(corpus, tokenizer, splits, shards.characters(), came_back)
+    cached.write_synced(folder / cached.MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    for name in _WORKING:
+        (folder / name).unlink()
+    return manifest
+
+
+def _tokenizer(
+    corpus: Corpus, asked: config.Tokenizer | Tokenizer, folder: Path, reporter: Reporter
+) -> Tokenizer:
+    """The tokenizer, made and saved whole before the first token is."""
+    if not folder.exists():
+        on_read = reporter.stage("tokenizer")
+        if isinstance(asked, Tokenizer):
+            made = asked
+        else:
+            made = tokenizer_for(corpus, asked, on_read)
+        partial = folder.with_name(folder.name + ".partial")
+        made.save(partial)
+        partial.rename(folder)
+    return load_tokenizer(folder)
+
+
+def _check_unchanged(sources: Sources) -> None:
+    for file in sources.files:
+        now = file.path.stat()
+        if (now.st_size, now.st_mtime_ns) != (file.n_bytes, file.mtime_ns):
+            raise DataError(f"{file.path} changed while it was being read. Run this again")
+
+
+def _manifest(folder: Path, shards: Shards, tokenizer: Tokenizer) -> dict[str, Any]:
+    """What the folder holds, and a fingerprint that follows from the tokens themselves."""
+    totals = shards.totals()
+    key = folder.name.removesuffix(".partial")
+    hashes = {name: cached.sha256_of(token_file(folder, name), _ignored) for name in totals}
+    files = [
+        path for name in totals for path in (token_file(folder, name), starts_file(folder, name))
+    ]
+    files += sorted((folder / "tokenizer").iterdir())
+    return {
+        "format": FORMAT,
+        "key": key,
+        "fingerprint": cached.key_of({"key": key, "tokens": [tokenizer.fingerprint, hashes]}),
+        "totals": {name: counts._asdict() for name, counts in totals.items()},
+        "sha256": hashes,
+        "files": {path.relative_to(folder).as_posix(): path.stat().st_size for path in files},
+    }
+
+
+def _ignored(n_bytes: int) -> None:
+    """Progress that nobody is shown."""
+
+
+def _splits(folder: Path, manifest: Mapping[str, Any], dtype: np.dtype[Any]) -> dict[str, Split]:
+    """The splits, mapped from disk.  ``asarray`` drops memmap's slow indexing, not the mapping."""
+    splits = {}
+    for name, counts in manifest["totals"].items():
+        tokens = np.asarray(np.memmap(token_file(folder, name), dtype=dtype, mode="r"))
+        starts = np.asarray(np.memmap(starts_file(folder, name), dtype="<i8", mode="r"))
+        fingerprint = cached.key_of({"data": manifest["fingerprint"], "split": name})
+        splits[name] = Split(name, tokens, starts, counts["n_bytes"], fingerprint)
+    return splits
+
+
+def _opened(folder: Path, manifest: Mapping[str, Any]) -> Prepared:
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    splits = _splits(folder, manifest, tokenizer.dtype)
+    return Prepared(tokenizer, splits, manifest["audit"], manifest["fingerprint"], folder)

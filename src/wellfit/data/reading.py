@@ -1,0 +1,272 @@
+"""Bytes of source files, unpacked, in blocks; and strict decoding that knows where it stands."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeAlias
+
+from wellfit.data.sources import SourceFile
+from wellfit.errors import DataError, need
+from wellfit.units import format_bytes
+
+BLOCK_BYTES = 1 << 20
+_ZSTD_STEP = 1 << 12  # a block of zstd may grow 30,000-fold, so only so much is fed at once
+
+LEAVE_OUT = "To leave such records out and count them: data.on_bad=skip"
+
+OnRead: TypeAlias = Callable[[int], None]
+"""Told how many bytes of a file on disk have been taken since the last time."""
+
+
+class Bad(NamedTuple):
+    """A record that cannot be read: the kind of trouble to count, and the whole story."""
+
+    kind: str  # "not utf-8", "NUL", "too long", ...
+    place: str  # "corpus/a.txt:12"
+    message: str
+
+
+class Lines(NamedTuple):
+    """Some whole lines of a file, or one that is not to be read."""
+
+    data: bytes  # ends in a newline, unless the file ends first
+    line: int  # number of the first, counted from 1
+    byte: int  # where the first begins in the unpacked file
+    bad: Bad | None = None
+
+
+def place_in(file: SourceFile, number: int) -> str:
+    """How a place is written: ``a.txt:12``, ``a.parquet: row 12``, or the file for 0."""
+    if number == 0:
+        return str(file.path)
+    return f"{file.path}: row {number}" if file.format == "parquet" else f"{file.path}:{number}"
+
+
+def blocks(file: SourceFile, on_read: OnRead) -> Iterator[bytes]:
+    """The unpacked bytes of a file, about a megabyte at a time.
+
+    Raises ``DataError`` when the file cannot be opened, or its compression is cut off or
+    damaged: that is so whatever ``data.on_bad`` says, since nobody knows what is missing.
+    """
+    try:
+        with file.path.open("rb") as raw:
+            told = 0
+            for block in _unpacked(raw, file):
+                on_read(raw.tell() - told)
+                told = raw.tell()
+                yield block
+    except EOFError:
+        raise DataError(_cut_off(file.path)) from None
+    except (gzip.BadGzipFile, zlib.error) as e:
+        raise DataError(f"{file.path} is not sound gzip: {e}. Fetch or write it again") from None
+    except OSError as e:
+        raise DataError(f"{file.path} cannot be read: {e.strerror or e}") from None
+
+
+def _cut_off(path: Path) -> str:
+    return f"{path} is cut off before its compressed data ends. Fetch or write it again"
+
+
+def _unpacked(raw: BinaryIO, file: SourceFile) -> Iterator[bytes]:
+    match file.compression:
+        case ".zst":
+            yield from _unpacked_zstd(raw, file.path)
+        case ".gz" if file.n_bytes:
+            with gzip.GzipFile(fileobj=raw) as unpacked:
+                while block := unpacked.read(BLOCK_BYTES):
+                    yield block
+        case _:
+            while block := raw.read(BLOCK_BYTES):
+                yield block
+
+
+def _unpacked_zstd(raw: BinaryIO, path: Path) -> Iterator[bytes]:
+    """Frame after frame.  The library's own stream reader takes a cut-off frame for the end."""
+    zstandard = need("zstandard", extra="data", why=f"reading {path}")
+    unpacker, inside = zstandard.ZstdDecompressor(), None
+    ready = bytearray()
+    try:
+        while step := raw.read(_ZSTD_STEP):
+            while step:
+                inside = inside or unpacker.decompressobj()
+                ready += inside.decompress(step)
+                step, inside = (inside.unused_data, None) if inside.eof else (b"", inside)
+            if len(ready) >= BLOCK_BYTES:
+                yield bytes(ready)
+                ready.clear()
+    except zstandard.ZstdError as e:
+        raise DataError(f"{path} is not sound zstandard: {e}. Fetch or write it again") from None
+    if inside is not None:
+        raise DataError(_cut_off(path))
+    if ready:
+        yield bytes(ready)
+
+
+def text_blocks(file: SourceFile, encoding: str, on_read: OnRead) -> Iterator[str | Bad]:
+    """The file's text in blocks, line ends as newline, until its end or the first trouble.
+
+    A byte order mark is no text.  Line ends are made newlines here, as Python's own text mode
+    does, so that the same text saved on another system gives the same tokens.
+    """
+    decoding = codecs.getincrementaldecoder(encoding)()
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    line, byte, first = 1, 0, True
+    for block, final in _with_final(blocks(file, on_read)):
+        try:
+            text = newlines.decode(decoding.decode(block, final), final)
+        except UnicodeDecodeError as e:  # e.object is the block behind what the last one left over
+            start = byte + len(block) - len(e.object)
+            yield undecodable(file, encoding, e, line=line, byte=start)
+            return
+        byte_of_nul = byte + block.find(b"\0")
+        byte += len(block)
+        if first and text:
+            text, first = text.removeprefix("\ufeff"), False
+        if (at := text.find("\0")) >= 0:
+            place = f"{file.path}:{line + text.count(chr(10), 0, at)}"
+            yield nul(place, f" at offset {byte_of_nul:,} of the file")
+            return
+        line += text.count("\n")
+        yield text
+
+
+def _with_final(parts: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    for part in parts:
+        yield part, False
+    yield b"", True
+
+
+def lines_of(file: SourceFile, encoding: str, max_line: int, on_read: OnRead) -> Iterator[Lines]:
+    """The file's bytes as runs of whole lines, in an encoding that writes newline as one byte.
+
+    A line longer than ``max_line`` bytes is never held: it comes as a ``Lines`` that is bad.
+    """
+    rest, line, byte, passing = bytearray(), 1, 0, False
+    for block in _plain_blocks(file, encoding, on_read):
+        end = block.rfind(b"\n") + 1
+        if passing:
+            begin = block.find(b"\n") + 1
+            byte += begin or len(block)
+            if not begin:
+                continue
+            line, passing = line + 1, False
+            block, end = block[begin:], end - begin
+        if end:
+            whole = bytes(rest) + block[:end]
+            yield from _bounded(whole, line, byte, file, max_line)
+            line, byte = line + whole.count(b"\n"), byte + len(whole)
+            rest = bytearray(block[end:])
+        else:
+            rest += block
+        if len(rest) > max_line:
+            yield Lines(b"", line, byte, too_long(f"{file.path}:{line}", max_line))
+            byte, passing = byte + len(rest), True
+            rest.clear()
+    if rest:
+        yield Lines(bytes(rest), line, byte)
+
+
+def _bounded(
+    whole: bytes, line: int, byte: int, file: SourceFile, max_line: int
+) -> Iterator[Lines]:
+    """Whole lines as one run, or in runs around those that are too long."""
+    if len(whole) <= max_line or max(map(len, whole.split(b"\n"))) <= max_line:
+        yield Lines(whole, line, byte)
+        return
+    for one in kept_lines(whole):
+        bad = too_long(f"{file.path}:{line}", max_line) if len(one) > max_line + 1 else None
+        yield Lines(b"" if bad else one, line, byte, bad)
+        line, byte = line + 1, byte + len(one)
+
+
+def kept_lines(data: bytes) -> list[bytes]:
+    """Lines with their newline.  ``bytes.splitlines`` would split at a lone CR as well."""
+    *whole, last = data.split(b"\n")
+    return [line + b"\n" for line in whole] + ([last] if last else [])
+
+
+def _plain_blocks(file: SourceFile, encoding: str, on_read: OnRead) -> Iterator[bytes]:
+    """Blocks without byte order mark; in UTF-8 if the encoding writes newline as several bytes."""
+    if "\n".encode(encoding) != b"\n":
+        for text in text_blocks(file, encoding, on_read):
+            if isinstance(text, Bad):  # where the next line would begin is anyone's guess
+                raise DataError(text.message)
+            yield text.encode()
+        return
+    first = True
+    for block in blocks(file, on_read):
+        yield block.removeprefix(codecs.BOM_UTF8) if first and is_utf8(encoding) else block
+        first = False
+
+
+def line_encoding(encoding: str) -> str:
+    """The encoding that the bytes of ``lines_of`` are in."""
+    return encoding if "\n".encode(encoding) == b"\n" else "utf-8"
+
+
+def is_utf8(encoding: str) -> bool:
+    """Whether the name is one of UTF-8's many."""
+    return codecs.lookup(encoding).name in ("utf-8", "utf-8-sig")
+
+
+def undecodable(
+    file: SourceFile, encoding: str, error: UnicodeDecodeError, *, line: int, byte: int
+) -> Bad:
+    """The story of bytes that are not in the encoding; ``line`` and ``byte`` of error.object."""
+    before = error.object[: error.start]
+    line += before.decode(encoding, "replace").count("\n")
+    at, value = byte + error.start, error.object[error.start]
+    place = f"{file.path}:{line}"
+    return Bad(
+        f"not {encoding}",
+        place,
+        f"{place}: byte 0x{value:02x} at offset {at:,} of the file is not {encoding} "
+        f"({error.reason}). {_other_encoding(error.object if byte == 0 else b'', encoding)}",
+    )
+
+
+_MARKS = (
+    (codecs.BOM_UTF16_LE, "The file begins as UTF-16 does: data.encoding=utf-16"),
+    (codecs.BOM_UTF16_BE, "The file begins as UTF-16 does: data.encoding=utf-16"),
+    (b"\x1f\x8b", "The file begins as gzip does: give it a name that ends in .gz"),
+    (b"\x28\xb5\x2f\xfd", "The file begins as zstandard does: give it a name that ends in .zst"),
+    (b"PK\x03\x04", "The file begins as a zip archive does: unpack it"),
+    (b"%PDF", "The file is a PDF: turn it into text first"),
+    (b"PAR1", "The file begins as parquet does: data.format=parquet"),
+    (b"\x89PNG", "The file is a picture"),
+    (b"\x7fELF", "The file is a program"),
+)
+
+
+def _other_encoding(head: bytes, encoding: str) -> str:
+    known = next((says for mark, says in _MARKS if head.startswith(mark)), None)
+    if known is not None:
+        return f"{known}. {LEAVE_OUT}"
+    if is_utf8(encoding):
+        return f"If the text is in an older encoding, name it: data.encoding=latin-1. {LEAVE_OUT}"
+    return f"Name the encoding it is in with data.encoding. {LEAVE_OUT}"
+
+
+def nul(place: str, offset: str = "") -> Bad:
+    """The story of U+0000: valid UTF-8, but what binary files are full of and text never needs."""
+    return Bad(
+        "NUL",
+        place,
+        f"{place}: a NUL character{offset}. Text has none, so this may be a binary file, or "
+        f"UTF-16 (data.encoding=utf-16). {LEAVE_OUT}",
+    )
+
+
+def too_long(place: str, max_line: int) -> Bad:
+    """The story of a record that would not fit in the memory set aside for one."""
+    return Bad(
+        "too long",
+        place,
+        f"{place}: the record is longer than data.max_line={format_bytes(max_line)}. Raise it. "
+        f"{LEAVE_OUT}",
+    )

@@ -1,0 +1,266 @@
+"""Which document goes to train, val or test, and which exact copies are dropped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from wellfit.config import ColumnSplit, Data, FilesSplit, HashSplit, TailSplit
+from wellfit.data.documents import CODES, OUT, TEST, TEXT, TRAIN, VAL, Table
+from wellfit.data.sources import SplitName
+from wellfit.errors import DataError
+
+CUT = 5
+"""Of a document that a tail split cuts: the place of each character decides."""
+
+_HASHES = 1 << 64
+_COUNTED_AT_ONCE = 1 << 22  # hashes held to count copies; of more documents, a share is counted
+
+
+class Copies(NamedTuple):
+    """Exact copies of documents, as counted."""
+
+    across: dict[
+        SplitName, int
+    ]  # documents of train (val) whose text is also in val or test (test)
+    dropped: bool  # whether those were left out
+    within: dict[SplitName, int]  # documents of a split whose text came before in the same split
+    counted_frac: float  # share of all texts that `within` was counted over and scaled up from
+
+
+class Assignment(NamedTuple):
+    """Where each document goes."""
+
+    codes: npt.NDArray[np.uint8]  # per row of the table: TRAIN, VAL, TEST, OUT or CUT
+    cuts: tuple[int, ...]  # tail split: characters of the stream at which val and test begin
+    names: tuple[SplitName, ...]  # the splits that there are
+    copies: Copies
+    left_out: int  # documents whose split column names none of the splits
+    several: bool  # some split holds more than one document, so where they end must be told
+
+
+def assign(table: Table, data: Data) -> Assignment:
+    """Decide for every document.
+
+    Copies across splits are dropped from the split that is learned from (train before val, val
+    before test), so that val and test stay as they were given and can be compared with what
+    others report on them.
+
+    Raises ``DataError`` if a split that was asked for would be empty.
+    """
+    cuts: tuple[int, ...] = ()
+    match data.split:
+        case HashSplit() as split:
+            codes = _by_hash(table, split)
+        case TailSplit() as split:
+            cuts = _tail_cuts(table, split)
+            codes = _by_tail(table, cuts)
+        case FilesSplit() | ColumnSplit():
+            codes = np.concatenate([rows["asked"] for rows in table.chunks()])
+        case _:
+            assert_never(data.split)
+    is_text = np.concatenate([rows["state"] == TEXT for rows in table.chunks()])
+    left_out = int((is_text & (codes == OUT)).sum())
+    codes[~is_text] = OUT
+    names: tuple[SplitName, ...] = ("train", "val", "test") if data.split.test else ("train", "val")
+    before = _counts(table, codes, cuts, names)
+    across = _copies_across(table, codes, drop=data.duplicates == "drop")
+    counts = _counts(table, codes, cuts, names)
+    for name in names:
+        if counts[name] == 0:
+            raise DataError(_empty(name, table, data, before))
+    within, counted_frac = _copies_within(table, codes, names)
+    copies = Copies(across, data.duplicates == "drop", within, counted_frac)
+    return Assignment(codes, cuts, names, copies, left_out, max(counts.values()) > 1)
+
+
+def whole(table: Table) -> Assignment:
+    """Everything in one split, ``test``: text that a finished model is measured on."""
+    states = np.concatenate([rows["state"] for rows in table.chunks()])
+    codes = np.where(states == TEXT, TEST, OUT).astype(np.uint8)
+    if not (codes == TEST).any():
+        raise DataError(_no_text(table))
+    copies = Copies({}, False, *_copies_within(table, codes, ["test"]))
+    return Assignment(codes, (), ("test",), copies, 0, int((codes == TEST).sum()) > 1)
+
+
+def _by_hash(table: Table, split: HashSplit) -> npt.NDArray[np.uint8]:
+    """Val takes the lowest hashes and test the highest, so each share moves its own border only."""
+    to_val, from_test = int(split.val * _HASHES), _HASHES - int(split.test * _HASHES)
+    parts = []
+    for rows in table.chunks():
+        codes = np.full(len(rows), TRAIN, dtype=np.uint8)
+        codes[rows["hash"] < np.uint64(to_val)] = VAL
+        if from_test < _HASHES:
+            codes[rows["hash"] >= np.uint64(from_test)] = TEST
+        parts.append(codes)
+    return np.concatenate(parts)
+
+
+def _tail_cuts(table: Table, split: TailSplit) -> tuple[int, ...]:
+    """In characters of the stream, rounded down as nanoGPT's ``data[:int(n*0.9)]`` is."""
+    n_chars = sum(int(_text_chars(rows).sum()) for rows in table.chunks())
+    to_train = int(n_chars * (1 - split.val - split.test))
+    return (to_train, int(n_chars * (1 - split.test))) if split.test else (to_train,)
+
+
+def _by_tail(table: Table, cuts: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    parts, begin = [], 0
+    for rows in table.chunks():
+        ends = begin + np.cumsum(_text_chars(rows))
+        first = np.searchsorted(cuts, np.concatenate([[begin], ends[:-1]]), side="right")
+        last = np.searchsorted(cuts, ends - 1, side="right")
+        parts.append(np.where(first == last, first, CUT).astype(np.uint8))
+        begin = int(ends[-1])
+    return np.concatenate(parts)
+
+
+def _text_chars(rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    return np.where(rows["state"] == TEXT, rows["chars"], 0).astype(np.int64)
+
+
+def _counts(
+    table: Table, codes: npt.NDArray[np.uint8], cuts: tuple[int, ...], names: Sequence[SplitName]
+) -> dict[SplitName, int]:
+    """Documents per split; one that is cut counts on each side."""
+    counts = Counter({name: int((codes == CODES[name]).sum()) for name in names})
+    begin = 0
+    for first_row, rows in table.numbered_chunks():
+        ends = begin + np.cumsum(_text_chars(rows))
+        for at in np.flatnonzero(codes[first_row : first_row + len(rows)] == CUT).tolist():
+            start = ends[at] - rows["chars"][at].astype(np.int64)
+            counts.update(_sides(int(start), int(ends[at]), cuts, names))
+        begin = int(ends[-1])
+    return dict(counts)
+
+
+def _sides(
+    start: int, end: int, cuts: tuple[int, ...], names: Sequence[SplitName]
+) -> list[SplitName]:
+    borders = [start, *(min(max(cut, start), end) for cut in cuts), end]
+    pairs = zip(borders, borders[1:], strict=False)
+    return [name for name, (a, b) in zip(names, pairs, strict=True) if a < b]
+
+
+def _copies_across(
+    table: Table, codes: npt.NDArray[np.uint8], *, drop: bool
+) -> dict[SplitName, int]:
+    """Count, and with ``drop`` mark as OUT, what a split closer to learning shares with others.
+
+    Holds 16 bytes for each document of val and test.
+    """
+    found: dict[SplitName, int] = {}
+    steps: list[tuple[SplitName, int, list[int]]]
+    steps = [("val", VAL, [TEST]), ("train", TRAIN, [VAL, TEST])]
+    for name, code, kept in steps:
+        held = _sorted_hashes(table, codes, kept)
+        copies = []
+        for first, rows in table.numbered_chunks():
+            inside = np.flatnonzero(codes[first : first + len(rows)] == code)
+            copies.append(first + inside[_among(held, rows[inside])])
+        where = np.concatenate(copies)
+        found[name] = len(where)
+        if drop:
+            codes[where] = OUT
+    return found
+
+
+def _sorted_hashes(
+    table: Table, codes: npt.NDArray[np.uint8], kept: Sequence[int]
+) -> npt.NDArray[Any]:
+    parts = [
+        rows[["hash", "hash_more"]][np.isin(codes[first : first + len(rows)], kept)]
+        for first, rows in table.numbered_chunks()
+    ]
+    held = np.concatenate(parts)
+    return held[np.argsort(held["hash"], kind="stable")]
+
+
+def _among(held: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which rows' 128 bits are among the sorted ones.
+
+    Only the first of several held hashes that agree in their first 64 bits is looked at: among
+    a billion texts, that two different ones do is one chance in forty.
+    """
+    if not len(held):
+        return np.zeros(len(rows), dtype=np.bool_)
+    at = np.minimum(np.searchsorted(held["hash"], rows["hash"]), len(held) - 1)
+    same: npt.NDArray[np.bool_] = (held["hash"][at] == rows["hash"]) & (
+        held["hash_more"][at] == rows["hash_more"]
+    )
+    return same
+
+
+def _copies_within(
+    table: Table, codes: npt.NDArray[np.uint8], names: Sequence[SplitName]
+) -> tuple[dict[SplitName, int], float]:
+    """Documents beyond the first of their text in each split.
+
+    Of very many documents, only texts whose hash falls in a fixed share are counted: all copies
+    of a text are in it or none, so the scaled count is right on average.
+    """
+    share = -(-len(codes) // _COUNTED_AT_ONCE)
+    below = np.uint64((_HASHES - 1) // share)
+    repeated = {}
+    for name in names:
+        parts = []
+        for first, rows in table.numbered_chunks():
+            inside = (codes[first : first + len(rows)] == CODES[name]) & (rows["hash"] <= below)
+            parts.append(rows["hash"][inside])
+        hashes = np.concatenate(parts)
+        repeated[name] = (len(hashes) - len(np.unique(hashes))) * share
+    return repeated, 1 / share
+
+
+def _empty(name: SplitName, table: Table, data: Data, before: dict[SplitName, int]) -> str:
+    """Why a split has no document, and what to write instead."""
+    n_texts = sum(int((rows["state"] == TEXT).sum()) for rows in table.chunks())
+    if n_texts == 0:
+        return _no_text(table)
+    if before[name]:
+        return (
+            f"every document of {name} has an exact copy in a split further from training, and "
+            "was dropped. Check the split, or keep copies: data.duplicates=keep"
+        )
+    return f"the {name} split is empty: {_why_empty(name, table, data, n_texts)}"
+
+
+def _no_text(table: Table) -> str:
+    return (
+        f"there is no text: {table.noticed.empty:,} documents hold nothing but white space, and "
+        f"{sum(table.noticed.skipped.values()):,} could not be read. Check data.path"
+    )
+
+
+def _why_empty(name: SplitName, table: Table, data: Data, n_texts: int) -> str:
+    match data.split:
+        case HashSplit() if n_texts == 1:
+            return (
+                "the data is a single document, and a hash split sends whole documents. "
+                "Divide the text itself: data.split={kind: tail, val: 10%}"
+            )
+        case HashSplit() as split:
+            share = {"val": split.val, "test": split.test}.get(name, 1 - split.val - split.test)
+            return (
+                f"of {n_texts} documents, a share of {share:.3g} came to none. Raise data.split."
+                f"{name if name != 'train' else 'val'}, make smaller documents "
+                "(data.document=paragraph), or write data.split={kind: tail, val: 10%}"
+            )
+        case TailSplit():
+            return f"the text is too short for such a share. Raise data.split.{name}"
+        case FilesSplit():
+            return "its files hold no text. Check " + (
+                "data.path" if name == "train" else f"data.split.{name}"
+            )
+        case ColumnSplit() as split:
+            found = ", ".join(f"{v!r} ({n:,})" for v, n in table.noticed.column.items())
+            return (
+                f"no record's {split.column!r} asks for it; the values are {found}. "
+                f"Name one with data.split.{name}"
+            )
+        case _:
+            assert_never(data.split)

@@ -1,0 +1,270 @@
+"""The verdict on fit: is this run over-, under- or well fit, or can nobody tell?
+
+Every rule asks for two things: that the effect is larger than chance (a bootstrap over the
+same evaluation blocks at two moments, which is paired and so an order of magnitude tighter
+than two separate intervals), and that it is large enough to matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wellfit.diagnose.finding import Finding
+from wellfit.evaluate.bootstrap import mean_draws
+
+MATTERS_FRAC = 0.005  # of the loss: below this no user would act on a difference
+FLAT_FRAC = 0.01  # of the loss: a gain surely below this counts as no longer improving
+SURE_FRAC = 0.975  # share of bootstrap draws on one side
+LAST_FRAC = 0.1  # the last tenth of the budget
+ENOUGH_BLOCKS = 8
+ENOUGH_EVALUATIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """What the verdict rests on: the same blocks of each split, measured again and again.
+
+    Shapes: steps (E,), train_nats (E, blocks of the train subset), val_nats (E, blocks of val),
+    counts (blocks,) of each.  bigram_nats (blocks of val) is the bigram baseline on val's blocks.
+    """
+
+    steps: np.ndarray
+    train_nats: np.ndarray
+    train_counts: np.ndarray
+    val_nats: np.ndarray
+    val_counts: np.ndarray
+    bigram_nats: np.ndarray
+    steps_total: int
+    early_stopped: bool
+    diverged_at: int | None
+
+    def val_loss(self, i: int) -> float:
+        """Mean nats per target on val at the i-th evaluation."""
+        return float(self.val_nats[i].sum() / self.val_counts.sum())
+
+    def train_loss(self, i: int) -> float:
+        """Mean nats per target on the train subset at the i-th evaluation."""
+        return float(self.train_nats[i].sum() / self.train_counts.sum())
+
+    def val_change(self, i: int, j: int) -> np.ndarray:
+        """Bootstrap draws of the change of val loss from the i-th evaluation to the j-th."""
+        return mean_draws(self.val_nats[j] - self.val_nats[i], self.val_counts)
+
+    def train_change(self, i: int, j: int) -> np.ndarray:
+        """Bootstrap draws of the change of train loss from the i-th evaluation to the j-th."""
+        return mean_draws(self.train_nats[j] - self.train_nats[i], self.train_counts)
+
+
+def verdict(t: Trajectory) -> Finding:
+    """The finding about fit.  Its code is one of ``VerdictCode``."""
+    if t.diverged_at is not None:
+        return _diverged(t, t.diverged_at)
+    if len(t.steps) < ENOUGH_EVALUATIONS or len(t.val_counts) < ENOUGH_BLOCKS:
+        return _too_little(t)
+    for rule in (_no_signal, _overfit, _stopped_short, _undertrained, _well_fit):
+        finding = rule(t)
+        if finding is not None:
+            return finding
+    return _undecided(t)
+
+
+def _measured(t: Trajectory) -> dict[str, Any]:
+    """The numbers that every verdict shows."""
+    best = int(np.argmin([t.val_loss(i) for i in range(len(t.steps))]))
+    return {
+        "train_loss": t.train_loss(-1),
+        "val_loss": t.val_loss(-1),
+        "best_val_loss": t.val_loss(best),
+        "best_step": int(t.steps[best]),
+        "last_step": int(t.steps[-1]),
+        "steps_total": t.steps_total,
+        "n_evaluations": len(t.steps),
+        "n_val_blocks": len(t.val_counts),
+        "bigram_loss": float(t.bigram_nats.sum() / t.val_counts.sum()),
+    }
+
+
+def _spread(draws: np.ndarray) -> list[float]:
+    return [float(x) for x in np.quantile(draws, (0.025, 0.975))]
+
+
+def _diverged(t: Trajectory, step: int) -> Finding:
+    evidence = {"diverged_at": step, "steps_total": t.steps_total}
+    return Finding(
+        "diverged",
+        "stop",
+        f"Training diverged: the loss or its gradient became non-finite at step {step}.",
+        {**evidence, **(_measured(t) if len(t.steps) else {})},
+        "Halve the peak learning rate; if it diverges again at the same batch, look at that batch.",
+        {"optim.lr": "half of the present value"},
+        1.0,
+        "Google tuning playbook, learning rate instability",
+    )
+
+
+def _too_little(t: Trajectory) -> Finding:
+    return Finding(
+        "undecided",
+        "info",
+        f"Cannot tell: {len(t.steps)} evaluations of {len(t.val_counts)} blocks are too few "
+        f"(at least {ENOUGH_EVALUATIONS} of {ENOUGH_BLOCKS} are needed).",
+        _measured(t) if len(t.steps) else {"n_evaluations": 0},
+        "Evaluate more often, or keep more text for validation.",
+        {"evaluate.every": f"{max(1, t.steps_total // 20)} steps"},
+        None,
+    )
+
+
+def _no_signal(t: Trajectory) -> Finding | None:
+    """The best evaluation is not surely better than predicting from the previous token alone."""
+    best = int(np.argmin([t.val_loss(i) for i in range(len(t.steps))]))
+    draws = mean_draws(t.val_nats[best] - t.bigram_nats, t.val_counts)
+    sure = float((draws < 0).mean())
+    if sure >= SURE_FRAC:
+        return None
+    evidence = {**_measured(t), "below_bigram": -float(draws.mean()), "ci95": _spread(-draws)}
+    return Finding(
+        "no-signal",
+        "warn",
+        f"The model predicts no better than the previous token alone: val {t.val_loss(best):.3f} "
+        f"against {evidence['bigram_loss']:.3f} nats for bigram counts.",
+        evidence,
+        "Check that the text is what you think (wellfit check prints it), then train longer "
+        "or raise the learning rate.",
+        {"train.budget": "twice the present value"},
+        float((draws >= 0).mean()),
+    )
+
+
+def _overfit(t: Trajectory) -> Finding | None:
+    """Val has surely risen since its minimum while train went on falling."""
+    best = int(np.argmin([t.val_loss(i) for i in range(len(t.steps))]))
+    if best == len(t.steps) - 1:
+        return None
+    rise, train = t.val_change(best, -1), t.train_change(best, -1)
+    rising, falling = float((rise > 0).mean()), float((train < 0).mean())
+    matters = rise.mean() > MATTERS_FRAC * t.val_loss(best)
+    if not (rising >= SURE_FRAC and falling >= SURE_FRAC and matters):
+        return None
+    since = int(t.steps[best])
+    evidence = {
+        **_measured(t),
+        "val_rise": float(rise.mean()),
+        "val_rise_ci95": _spread(rise),
+        "train_fall": -float(train.mean()),
+        "train_fall_ci95": _spread(-train),
+    }
+    return Finding(
+        "overfit",
+        "warn",
+        f"Overfit since step {since}: from there val rose by {rise.mean():.3f} nats while "
+        f"train fell by {-train.mean():.3f}.",
+        evidence,
+        f"The chosen model is the one of step {since}. More text helps most; else add dropout, "
+        "a smaller model or fewer steps.",
+        {"regularize.dropout": 0.1, "train.budget": f"{since} steps"},
+        min(rising, falling),
+        "Goodfellow et al., Deep Learning, 5.2",
+    )
+
+
+def _stopped_short(t: Trajectory) -> Finding | None:
+    """A run that a person stopped says nothing about the budget it did not use."""
+    share = t.steps[-1] / t.steps_total
+    if t.early_stopped or share > 1 - LAST_FRAC:
+        return None
+    return Finding(
+        "undecided",
+        "info",
+        f"Cannot tell yet: the run stopped at {share:.0%} of its budget, "
+        "before its learning rate had come down.",
+        _measured(t),
+        "Continue it with: wellfit resume RUN",
+        {},
+        None,
+    )
+
+
+def _undertrained(t: Trajectory) -> Finding | None:
+    """Val still fell, surely and by enough to matter, over the last tenth of the budget."""
+    before, gain = _last_gain(t)
+    falling = float((gain > 0).mean())
+    frac = float(gain.mean()) / t.val_loss(-1)
+    if not (falling >= SURE_FRAC and frac > MATTERS_FRAC):
+        return None
+    evidence = {
+        **_measured(t),
+        "gain_per_tenth": float(gain.mean()),
+        "gain_per_tenth_ci95": _spread(gain),
+        "gain_from_step": int(t.steps[before]),
+    }
+    return Finding(
+        "undertrained",
+        "info",
+        f"Undertrained: val still improved by {gain.mean():.3f} nats ({frac:.1%}) "
+        "per 10% of the budget when it ended.",
+        evidence,
+        "Train longer; nothing in the curves speaks against it.",
+        {"train.budget": "twice the present value"},
+        falling,
+    )
+
+
+def _well_fit(t: Trajectory) -> Finding | None:
+    """Val has surely stopped improving by more than a trifle, and has not risen by one."""
+    _, gain = _last_gain(t)
+    best = int(np.argmin([t.val_loss(i) for i in range(len(t.steps))]))
+    rise = t.val_change(best, -1)
+    limit = FLAT_FRAC * t.val_loss(-1)
+    flat = float((np.abs(gain) < limit).mean())
+    level = float((rise < limit).mean())
+    if not (flat >= SURE_FRAC and level >= SURE_FRAC):
+        return None
+    evidence = {
+        **_measured(t),
+        "gain_per_tenth": float(gain.mean()),
+        "gain_per_tenth_ci95": _spread(gain),
+        "gap": t.val_loss(-1) - t.train_loss(-1),
+    }
+    return Finding(
+        "well-fit",
+        "info",
+        f"Well fit: val changed by {abs(gain.mean()):.3f} nats over the last 10% of the budget "
+        f"and stands {t.val_loss(-1) - t.train_loss(-1):.3f} above train.",
+        evidence,
+        "To go lower, change the model or the data: more of the same training will not do it.",
+        {"model.depth": "one or two more"},
+        min(flat, level),
+    )
+
+
+def _undecided(t: Trajectory) -> Finding:
+    _, gain = _last_gain(t)
+    evidence = {
+        **_measured(t),
+        "gain_per_tenth": float(gain.mean()),
+        "gain_per_tenth_ci95": _spread(gain),
+    }
+    lo, hi = evidence["gain_per_tenth_ci95"]
+    return Finding(
+        "undecided",
+        "info",
+        f"Cannot tell: the change over the last 10% of the budget lies between {-hi:+.3f} and "
+        f"{-lo:+.3f} nats, too wide to call.",
+        evidence,
+        "Evaluate on more text.",
+        {"evaluate.tokens": 4 * int(t.val_counts.sum())},
+        None,
+    )
+
+
+def _last_gain(t: Trajectory) -> tuple[int, np.ndarray]:
+    """How much val fell per tenth of the budget at the end: where from, and bootstrap draws."""
+    tenth = LAST_FRAC * t.steps_total
+    earlier = np.flatnonzero(t.steps <= t.steps[-1] - tenth)
+    before = int(earlier[-1]) if len(earlier) else 0
+    span = max(1.0, float(t.steps[-1] - t.steps[before]))
+    return before, -t.val_change(before, -1) * tenth / span

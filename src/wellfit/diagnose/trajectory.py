@@ -1,0 +1,43 @@
+"""From a run's record to what the verdict rests on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wellfit.diagnose.fit import Trajectory
+from wellfit.store import Evaluation, RunView
+
+
+def trajectory(view: RunView) -> Trajectory:
+    """The evaluations on fixed blocks, and what else the verdict needs, out of the record."""
+    by_split = {split: _fixed(view, split) for split in ("train", "val")}
+    steps = sorted(by_split["train"].keys() & by_split["val"].keys())
+    facts = view.facts()
+    diverged = view.events("diverged")
+    stopped = view.events("early-stop")
+    return Trajectory(
+        steps=np.array(steps, dtype=np.int64),
+        train_nats=_nats(by_split["train"], steps),
+        train_counts=_counts(by_split["train"], steps),
+        val_nats=_nats(by_split["val"], steps),
+        val_counts=_counts(by_split["val"], steps),
+        bigram_nats=np.array(facts["bigram_block_nats"], dtype=np.float64),
+        steps_total=int(facts["steps_total"]),
+        early_stopped=bool(stopped),
+        diverged_at=diverged[-1].step if diverged else None,
+    )
+
+
+def _fixed(view: RunView, split: str) -> dict[int, Evaluation]:
+    found = view.evaluations(split)
+    return {e.step: e for e in found if e.basis == "fixed blocks"}  # the latest of a step counts
+
+
+def _nats(evaluations: dict[int, Evaluation], steps: list[int]) -> np.ndarray:
+    if not steps:
+        return np.empty((0, 0))
+    return np.stack([evaluations[step].nats for step in steps])
+
+
+def _counts(evaluations: dict[int, Evaluation], steps: list[int]) -> np.ndarray:
+    return evaluations[steps[-1]].counts if steps else np.empty(0, dtype=np.int64)

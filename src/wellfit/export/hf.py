@@ -1,0 +1,148 @@
+"""Export to the layout of the `transformers` library, checked by reading it back.
+
+Dims: B texts, T time, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+
+from wellfit.errors import ConfigError, MissingExtra, RunError, WellfitError, need
+from wellfit.model import Decoder, published_weights, read_published
+from wellfit.model.publish import staged, write_files
+from wellfit.store import RunDir
+from wellfit.tokenizer import Tokenizer, load_tokenizer
+
+FORMATS = ("hf",)
+LOGITS_RTOL = 1e-4  # of the largest logit: float32 sums in another order
+_PROBE_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written, and what was checked about it."""
+
+    run: str
+    to: str
+    path: Path
+    files: tuple[str, ...]
+    parameters: int
+    checked: tuple[str, ...]  # sentences
+    logits_max_difference: float | None  # None: transformers is not installed
+
+
+def export_run(run_dir: Path, to: str, out: Path) -> ExportReport:
+    """Write the run's chosen model to ``out`` for another tool, and check what was written.
+
+    The checks come before the directory gets its name, so what lies at ``out`` has passed them.
+
+    Raises ``RunError`` when there is no model to export or ``out`` is not empty, ``ConfigError``
+    for a format that is not offered, ``WellfitError`` when a check fails.
+    """
+    if to not in FORMATS:
+        raise ConfigError([f"cannot export to {to!r}; write --to {' or --to '.join(FORMATS)}"])
+    run = RunDir.open(run_dir)
+    if not (run.model / "config.json").is_file():
+        raise RunError(
+            f"{run_dir} has no model yet: a run writes it when it finishes. "
+            f"Continue it with: wellfit resume {run_dir}"
+        )
+    decoder, tokenizer = read_published(run.model), load_tokenizer(run.model)
+    with staged(out) as folder:
+        write_files(folder, decoder, tokenizer)
+        checked = [_check_weights(folder, decoder), _check_tokenizer(folder, tokenizer)]
+        difference = None
+        try:
+            why = "comparing with transformers"
+            transformers = need("transformers", extra="hf", why=why)
+        except MissingExtra as e:
+            checked.append(f"not compared with transformers: {e}")
+        else:
+            difference = _check_with_transformers(transformers, folder, decoder, tokenizer)
+            checked.append(
+                "transformers reads the same tokens, and its logits differ by at most "
+                f"{difference:.1e}"
+            )
+        files = tuple(sorted(inner.name for inner in folder.iterdir()))
+    parameters = sum(p.numel() for p in decoder.parameters())
+    return ExportReport(run.name, to, out, files, parameters, tuple(checked), difference)
+
+
+def probe_text(tokenizer: Tokenizer, *, context: int) -> str:
+    """A short text that the tokenizer can read whatever its alphabet: tokens from all over it."""
+    ids = np.unique(np.linspace(0, tokenizer.vocab_size - 1, min(context, _PROBE_TOKENS)).round())
+    return tokenizer.decode(ids[ids != tokenizer.eos_id].astype(np.int64))
+
+
+def _check_weights(folder: Path, decoder: Decoder) -> str:
+    wanted, found = published_weights(decoder), published_weights(read_published(folder))
+    # As bits, because a NaN equals nothing.
+    same = [torch.equal(wanted[n].view(torch.int32), found[n].view(torch.int32)) for n in wanted]
+    if not all(same) or set(wanted) != set(found):
+        raise WellfitError(
+            f"{same.count(False)} of {len(same)} tensors read back differ from what was written. "
+            "The disk may be failing; try another directory"
+        )
+    return f"{len(wanted)} tensors read back equal bit for bit"
+
+
+def _check_tokenizer(folder: Path, tokenizer: Tokenizer) -> str:
+    found = load_tokenizer(folder)
+    if found.fingerprint != tokenizer.fingerprint:
+        raise WellfitError("the tokenizer read back is not the one that was written")
+    return "the tokenizer read back is the same"
+
+
+def _check_with_transformers(
+    transformers: ModuleType, folder: Path, decoder: Decoder, tokenizer: Tokenizer
+) -> float:
+    """The largest difference of a logit on the probe text.  Raises ``WellfitError``."""
+    text = probe_text(tokenizer, context=decoder.shape.context)
+    ids = [int(i) for i in tokenizer.encode(text)][: decoder.shape.context]
+    with _quietly(transformers):
+        reader = transformers.AutoTokenizer.from_pretrained(folder)
+        theirs = reader(text, add_special_tokens=False)["input_ids"][: decoder.shape.context]
+        model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, output_loading_info=True
+        )
+    if theirs != ids:
+        raise WellfitError(f"transformers reads the probe text as {theirs}, and wellfit as {ids}")
+    odd = {kind: sorted(names) for kind, names in loading.items() if names}
+    if odd:
+        raise WellfitError(f"transformers does not take all of the weights as they are: {odd}")
+    with torch.inference_mode():
+        ours_BTV = decoder(torch.tensor([ids]))
+        difference = float((model.eval()(torch.tensor([ids])).logits - ours_BTV).abs().max())
+        largest = float(ours_BTV.abs().max())
+    if not difference <= LOGITS_RTOL * max(1.0, largest):
+        raise WellfitError(
+            f"logits differ by {difference:.1e} between transformers and wellfit, "
+            f"more than {LOGITS_RTOL:.0e} of the largest, {largest:.3g}"
+        )
+    return difference
+
+
+@contextmanager
+def _quietly(transformers: ModuleType) -> Iterator[None]:
+    """Without the library's progress bars and warnings, which are not about the user's work."""
+    logging = transformers.utils.logging
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,32 @@
+"""The decoder: its shape, its weights, and its way to and from published layouts."""
+
+from wellfit.model.decoder import Cache, Decoder
+from wellfit.model.dropout import Drop, DropSource
+from wellfit.model.families import Resolved, explain_shape, resolve_shape
+from wellfit.model.generate import generate
+from wellfit.model.init import build_decoder
+from wellfit.model.laws import Choice
+from wellfit.model.layouts import published_config, published_shape
+from wellfit.model.publish import read_published, write_published
+from wellfit.model.shape import Family, Shape
+from wellfit.model.weights import published_weights
+
+__all__ = [
+    "Cache",
+    "Choice",
+    "Decoder",
+    "Drop",
+    "DropSource",
+    "Family",
+    "Resolved",
+    "Shape",
+    "build_decoder",
+    "explain_shape",
+    "generate",
+    "published_config",
+    "published_shape",
+    "published_weights",
+    "read_published",
+    "resolve_shape",
+    "write_published",
+]

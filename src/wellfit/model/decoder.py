@@ -1,0 +1,268 @@
+"""The decoder: one plain transformer whose kinds of part are chosen by its Shape.
+
+Dims: B sequences, T time, S time of keys (cached ones included), D model, H heads, G key-value
+heads, K per head, F hidden of the MLP, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wellfit.model.dropout import Drop
+from wellfit.model.shape import Shape
+
+
+class Linear(nn.Module):
+    """A matrix product in the dtype of its input, with weights kept in float32.
+
+    Casting the weight once per forward pass costs far less than the product, and the gradient
+    arrives in float32, so accumulation over micro-batches loses nothing to bfloat16.
+    """
+
+    def __init__(self, n_in: int, n_out: int, *, bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_out, n_in))
+        self.bias = nn.Parameter(torch.empty(n_out)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.linear(x, self.weight.to(x.dtype), bias)
+
+
+class Norm(nn.Module):
+    """RMS or layer normalisation over the last dimension, with or without a learned gain."""
+
+    def __init__(self, width: int, shape: Shape, *, gain: bool) -> None:
+        super().__init__()
+        self.width, self.eps, self.layer = width, shape.norm_eps, shape.norm == "layer"
+        self.weight = nn.Parameter(torch.ones(width)) if gain else None
+        self.bias = nn.Parameter(torch.zeros(width)) if gain and self.layer else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = None if self.weight is None else self.weight.to(x.dtype)
+        if self.layer:
+            bias = None if self.bias is None else self.bias.to(x.dtype)
+            return F.layer_norm(x, (self.width,), weight, bias, self.eps)
+        return F.rms_norm(x, (self.width,), weight, self.eps)
+
+
+class Cache:
+    """Keys and values of the tokens already seen, for one sampling session."""
+
+    def __init__(self, shape: Shape, batch: int, length: int, like: Tensor) -> None:
+        size = (shape.depth, batch, shape.kv_heads, length, shape.head_dim)
+        self.keys = torch.zeros(size, dtype=like.dtype, device=like.device)
+        self.values = torch.zeros_like(self.keys)
+        self.seen = 0
+
+    def extend(self, layer: int, k_BGTK: Tensor, v_BGTK: Tensor) -> tuple[Tensor, Tensor]:
+        """Store the new keys and values of a layer; return all of them so far."""
+        end = self.seen + k_BGTK.shape[2]
+        self.keys[layer, :, :, self.seen : end] = k_BGTK
+        self.values[layer, :, :, self.seen : end] = v_BGTK
+        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
+
+
+def rope_tables(shape: Shape) -> tuple[Tensor, Tensor]:
+    """Cosine and sine of every position's angles, each (context, head_dim) float32.
+
+    Halves are paired (i, i + head_dim / 2), as `transformers` does; ``rope_sign`` turns the
+    other way for families that do.
+    """
+    half = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
+    angles = torch.outer(torch.arange(shape.context, dtype=torch.float32), shape.rope_theta**-half)
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin() * shape.rope_sign
+
+
+def rotate(x_BHTK: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
+    """Turn each pair of coordinates by its position's angle (RoFormer, arXiv:2104.09864)."""
+    first, second = x_BHTK.chunk(2, dim=-1)
+    return x_BHTK * cos_TK + torch.cat((-second, first), dim=-1) * sin_TK
+
+
+class Attention(nn.Module):
+    """Causal self-attention with grouped key-value heads."""
+
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__()
+        self.shape, self.layer = shape, layer
+        width, queries = shape.width, shape.heads * shape.head_dim
+        keys = shape.kv_heads * shape.head_dim
+        self.q = Linear(width, queries, bias=shape.bias)
+        self.k = Linear(width, keys, bias=shape.bias)
+        self.v = Linear(width, keys, bias=shape.bias)
+        self.o = Linear(queries, width, bias=shape.bias)
+        if shape.qk_norm:
+            self.norm_q = Norm(shape.head_dim, shape, gain=shape.norm_gain)
+            self.norm_k = Norm(shape.head_dim, shape, gain=shape.norm_gain)
+
+    def forward(
+        self, x_BTD: Tensor, rope: tuple[Tensor, Tensor] | None, cache: Cache | None
+    ) -> Tensor:
+        B, T, _ = x_BTD.shape
+        heads = (B, T, -1, self.shape.head_dim)
+        q_BHTK = self.q(x_BTD).view(heads).transpose(1, 2)
+        k_BGTK = self.k(x_BTD).view(heads).transpose(1, 2)
+        v_BGTK = self.v(x_BTD).view(heads).transpose(1, 2)
+        if self.shape.qk_norm:
+            q_BHTK, k_BGTK = self.norm_q(q_BHTK), self.norm_k(k_BGTK)
+        if rope is not None:
+            q_BHTK, k_BGTK = rotate(q_BHTK, *rope), rotate(k_BGTK, *rope)
+        mask = None
+        S = T
+        if cache is not None:
+            k_BGTK, v_BGTK = cache.extend(self.layer, k_BGTK, v_BGTK)
+            S = k_BGTK.shape[2]
+        if 1 < T < S:  # one new token may see all there is, so it needs no mask
+            mask = torch.ones(T, S, dtype=torch.bool, device=x_BTD.device).tril(S - T)
+        y_BHTK = F.scaled_dot_product_attention(
+            q_BHTK,
+            k_BGTK,
+            v_BGTK,
+            attn_mask=mask,
+            is_causal=T == S,
+            enable_gqa=self.shape.kv_heads != self.shape.heads,
+        )
+        out_BTD: Tensor = self.o(y_BHTK.transpose(1, 2).reshape(B, T, -1))
+        return out_BTD
+
+
+class MLP(nn.Module):
+    """The position-wise network of a block."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.kind = shape.mlp
+        self.up = Linear(shape.width, shape.mlp_width, bias=shape.bias)
+        if shape.mlp == "swiglu":
+            self.gate = Linear(shape.width, shape.mlp_width, bias=shape.bias)
+        self.down = Linear(shape.mlp_width, shape.width, bias=shape.bias)
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        hidden_BTF: Tensor = self.up(x_BTD)
+        match self.kind:
+            case "swiglu":
+                hidden_BTF = F.silu(self.gate(x_BTD)) * hidden_BTF
+            case "gelu":
+                hidden_BTF = F.gelu(hidden_BTF, approximate="tanh")
+            case "relu2":
+                hidden_BTF = F.relu(hidden_BTF).square()
+            case never:
+                assert_never(never)
+        out_BTD: Tensor = self.down(hidden_BTF)
+        return out_BTD
+
+
+class Block(nn.Module):
+    """Attention, then MLP, each normalised on the way in and added to the residual stream."""
+
+    def __init__(self, shape: Shape, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.norm_attention = Norm(shape.width, shape, gain=shape.norm_gain)
+        self.attention = Attention(shape, layer)
+        self.norm_mlp = Norm(shape.width, shape, gain=shape.norm_gain)
+        self.mlp = MLP(shape)
+
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rope: tuple[Tensor, Tensor] | None,
+        cache: Cache | None,
+        drop: Drop | None,
+    ) -> Tensor:
+        y_BTD = self.attention(self.norm_attention(x_BTD), rope, cache)
+        x_BTD = x_BTD + (y_BTD if drop is None else drop.apply(y_BTD, 1 + 2 * self.layer))
+        y_BTD = self.mlp(self.norm_mlp(x_BTD))
+        return x_BTD + (y_BTD if drop is None else drop.apply(y_BTD, 2 + 2 * self.layer))
+
+
+def _table(rows: int, width: int) -> nn.Embedding:
+    """An embedding without values yet; made plainly, it would use up the global generator."""
+    empty = torch.empty(rows, width)
+    table: nn.Embedding = nn.Embedding.from_pretrained(empty, freeze=False)  # type: ignore[no-untyped-call]
+    return table
+
+
+class Decoder(nn.Module):
+    """Tokens in, logits of the next token out.
+
+    ``compute`` is the dtype of activations and matrix products; weights stay float32.
+    """
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.compute = torch.float32
+        self.embed = _table(shape.vocab, shape.width)
+        if shape.position == "learned":
+            self.positions = _table(shape.context, shape.width)
+        else:
+            cos, sin = rope_tables(shape)
+            self.register_buffer("cos", cos, persistent=False)
+            self.register_buffer("sin", sin, persistent=False)
+        self.norm_embed = Norm(shape.width, shape, gain=False) if shape.embed_norm else None
+        self.blocks = nn.ModuleList(Block(shape, i) for i in range(shape.depth))
+        self.norm = Norm(shape.width, shape, gain=shape.norm_gain)
+        self.head = None if shape.tied else Linear(shape.width, shape.vocab, bias=False)
+
+    @property
+    def sites(self) -> int:
+        """Places where dropout acts: the embedding, and twice in each block."""
+        return 1 + 2 * self.shape.depth
+
+    def forward(
+        self, tokens_BT: Tensor, *, cache: Cache | None = None, drop: Drop | None = None
+    ) -> Tensor:
+        """Logits (B, T, V) in the compute dtype.
+
+        Raises ``ValueError`` for more tokens than the context holds.
+        """
+        return self.logits(self.hidden(tokens_BT, cache=cache, drop=drop))
+
+    def hidden(
+        self, tokens_BT: Tensor, *, cache: Cache | None = None, drop: Drop | None = None
+    ) -> Tensor:
+        """The normalised last hidden state (B, T, D): all but the head.
+
+        Sampling and chunked losses take the head of a part of it, as logits of a large
+        vocabulary are the largest tensor there is.
+        """
+        start = cache.seen if cache is not None else 0
+        end = start + tokens_BT.shape[1]
+        if end > self.shape.context:
+            raise ValueError(f"{end} tokens do not fit in a context of {self.shape.context}")
+        x_BTD = self.embed(tokens_BT)
+        rope = None
+        if self.shape.position == "learned":
+            x_BTD = x_BTD + self.positions.weight[start:end]
+        else:
+            rope = (self.cos[start:end].to(self.compute), self.sin[start:end].to(self.compute))
+        x_BTD = x_BTD.to(self.compute)
+        if self.norm_embed is not None:
+            x_BTD = self.norm_embed(x_BTD)
+        if drop is not None:
+            x_BTD = drop.apply(x_BTD, 0)
+        for block in self.blocks:
+            x_BTD = block(x_BTD, rope, cache, drop)
+        if cache is not None:
+            cache.seen = end
+        last_BTD: Tensor = self.norm(x_BTD)
+        return last_BTD
+
+    def logits(self, x_BTD: Tensor) -> Tensor:
+        """The head: logits of the next token from the last hidden state."""
+        if self.head is None:
+            logits_BTV = F.linear(x_BTD, self.embed.weight.to(x_BTD.dtype))
+        else:
+            logits_BTV = self.head(x_BTD)
+        cap = self.shape.softcap
+        return logits_BTV if cap is None else cap * torch.tanh(logits_BTV / cap)

@@ -1,0 +1,213 @@
+"""Model directories in the published layout: written whole or not at all, read with suspicion."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from wellfit.errors import CheckpointError, ConfigError, RunError, WellfitError
+from wellfit.model.decoder import Decoder
+from wellfit.model.layouts import published_config, published_shape
+from wellfit.model.weights import is_derived, published_name, published_weights, take_weights
+from wellfit.store import sync_directory
+from wellfit.tokenizer import Tokenizer
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+GENERATION = "generation_config.json"
+
+
+def write_published(
+    out: Path, decoder: Decoder, tokenizer: Tokenizer, *, replace: bool = False
+) -> None:
+    """Write a directory that `transformers` loads by itself, or leave nothing at all.
+
+    With ``replace`` a directory of that name gives way once the new one is complete.
+
+    Raises ``RunError`` when something is there already, ``WellfitError`` when the disk refuses.
+    """
+    with staged(out, replace=replace) as folder:
+        write_files(folder, decoder, tokenizer)
+
+
+def write_files(folder: Path, decoder: Decoder, tokenizer: Tokenizer) -> None:
+    """The files of model and tokenizer, into a directory that exists."""
+    write_model(folder, decoder, eos_id=tokenizer.eos_id)
+    tokenizer.save(folder)
+
+
+def write_model(folder: Path, decoder: Decoder, *, eos_id: int | None) -> None:
+    """The files of the model alone: settings, weights, and what ends a text.
+
+    ``pad`` appears in generation_config.json only, where it can do no harm (see
+    ``published_config``) and spares users a warning.
+    """
+    ends = {"bos_token_id": eos_id, "eos_token_id": eos_id, "pad_token_id": eos_id}
+    _write_json(folder / CONFIG, published_config(decoder.shape, eos_id=eos_id))
+    _write_json(folder / GENERATION, ends)
+    save_file(published_weights(decoder), folder / WEIGHTS, metadata={"format": "pt"})
+
+
+@contextmanager
+def staged(out: Path, *, replace: bool = False) -> Iterator[Path]:
+    """An empty directory that becomes ``out`` when the block ends well, and else vanishes.
+
+    Every file is synced, and has the mode that the umask asks for, before the rename.
+
+    Raises ``RunError`` when ``out`` holds something (unless ``replace``), ``WellfitError`` when
+    the disk refuses.
+    """
+    target = out.absolute()
+    _refuse_what_is_there(out, replace=replace)
+    folder = target.with_name(f".tmp-{target.name}-{uuid.uuid4().hex[:12]}")
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+        _seal(folder)
+        _put_in_place(folder, target)
+    except (OSError, SafetensorError) as e:
+        why = e.strerror if isinstance(e, OSError) else str(e)
+        raise WellfitError(
+            f"could not write {out}: {why}. Free some space or check the permissions of "
+            f"{target.parent}, then try again"
+        ) from e
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _refuse_what_is_there(out: Path, *, replace: bool) -> None:
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise RunError(f"{out} is there already and is not a directory. Choose another name")
+    if out.is_dir() and not replace and any(out.iterdir()):
+        first = min(inner.name for inner in out.iterdir())
+        raise RunError(
+            f"{out} is not empty (it holds {first}), and nothing is overwritten. "
+            "Choose another directory, or empty this one"
+        )
+
+
+def _seal(folder: Path) -> None:
+    mode = (folder / CONFIG).stat().st_mode & 0o777  # written by Python: what the umask gives
+    for file in folder.iterdir():
+        file.chmod(mode)  # the safetensors library writes 0600
+        with file.open("rb") as f:
+            os.fsync(f.fileno())
+    sync_directory(folder)
+
+
+def _put_in_place(folder: Path, target: Path) -> None:
+    """Rename; what was there is moved away first, so that no reader meets a mixture."""
+    old = target.with_name(f".trash-{target.name}-{uuid.uuid4().hex[:12]}")
+    had_one = target.is_dir() and any(target.iterdir())
+    if had_one:
+        target.rename(old)
+    try:
+        folder.rename(target)
+    except OSError:
+        if had_one:
+            old.rename(target)
+        raise
+    sync_directory(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_published(folder: Path) -> Decoder:
+    """The decoder in a published directory, ours or anyone's, in float32.
+
+    Only settings that our decoder can be are read, and only safetensors: other formats of
+    weights can run code when they are opened.
+
+    Raises ``ConfigError`` for settings that are not supported, ``CheckpointError`` for weights
+    that are missing, unexpected, of another shape or damaged, all of them named.
+    """
+    if not (folder / CONFIG).is_file():
+        what = f"it holds no {CONFIG}" if folder.is_dir() else "there is no such directory"
+        raise ConfigError([f"{folder} is not a model directory: {what}"])
+    shape = published_shape(_read_json(folder / CONFIG), where=str(folder / CONFIG))
+    files = _weight_files(folder)
+    held_bytes = sum(file.stat().st_size for file in files)
+    if shape.matmul_parameters > held_bytes:  # before a wrong number asks for all the memory
+        raise CheckpointError(
+            f"{folder / CONFIG} describes {shape.matmul_parameters} weights, and the files beside "
+            f"it hold {held_bytes} bytes. Copy or download them again"
+        )
+    decoder = Decoder(shape)
+    with ExitStack() as stack:
+        tensors: dict[str, Callable[[], Tensor]] = {}
+        try:
+            for file in files:
+                handle = stack.enter_context(safe_open(file, framework="pt"))
+                for name in handle.keys():
+                    if not is_derived(name):
+                        full = published_name(shape, name)
+                        tensors[full] = partial(handle.get_tensor, name)
+            problems = take_weights(decoder, tensors)
+        except (OSError, SafetensorError) as e:
+            raise CheckpointError(
+                f"the weights in {folder} cannot be read: {e}. Copy or download them again"
+            ) from e
+    if problems:
+        raise CheckpointError(f"the weights in {folder} do not fit: " + "; ".join(problems))
+    return decoder
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The safetensors files: one, or the shards that the index names."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if not (folder / INDEX).is_file():
+        other = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth"))
+        also = (
+            f"; {other[0]} is of a kind that can run code when it is opened, so it is not read. "
+            f'Convert it where you trust it: python -c "from transformers import '
+            f"AutoModelForCausalLM as A; A.from_pretrained('{folder}').save_pretrained('NEW')\""
+            if other
+            else ""
+        )
+        raise CheckpointError(f"{folder} holds neither {WEIGHTS} nor {INDEX}{also}")
+    names = _shard_names(folder / INDEX)
+    missing = sorted(name for name in names if not (folder / name).is_file())
+    if missing:
+        raise CheckpointError(
+            f"{folder} lacks {len(missing)} of {len(names)} files of weights, such as "
+            f"{missing[0]}. Copy or download them again"
+        )
+    return [folder / name for name in sorted(names)]
+
+
+def _shard_names(index: Path) -> set[str]:
+    """The files that an index names.  Each is joined to a folder, so none may lead out of it."""
+    shards = _read_json(index).get("weight_map")
+    names: list[Any] = list(shards.values()) if isinstance(shards, dict) else [shards]
+    for name in names:
+        plain = isinstance(name, str) and Path(name).name == name and "\\" not in name
+        if not plain or not name.endswith(".safetensors"):
+            raise CheckpointError(
+                f"{index}: {name!r} is not the plain name of a .safetensors file. "
+                "Copy or download the model again, from a source you trust"
+            )
+    return set(names)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise ConfigError([f"{file} cannot be read: {e}"]) from None
+    if not isinstance(found, dict):
+        raise ConfigError([f"{file} holds {type(found).__name__}, not a JSON object"])
+    return found
+
+
+def _write_json(file: Path, value: dict[str, Any]) -> None:
+    file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

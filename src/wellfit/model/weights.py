@@ -1,0 +1,141 @@
+"""Where each weight lies in the published layouts, and copying in both directions.
+
+A map is a list of places that is read both ways, so that what is written can be read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wellfit.model.decoder import Decoder
+from wellfit.model.shape import Shape
+
+_PLAIN = {torch.float32, torch.float16, torch.bfloat16, torch.float64}
+# Tables that old files carry along; they follow from the settings.
+_DERIVED = re.compile(r".*\.(attn\.bias|attn\.masked_bias|rotary_emb\.inv_freq)")
+
+
+class Place(NamedTuple):
+    """Where weights of ours lie in a published file: joined along their outputs, as one tensor."""
+
+    ours: tuple[str, ...]
+    theirs: str
+    transposed: bool = False  # GPT-2 stores (in, out)
+
+
+def _places(shape: Shape) -> list[Place]:
+    return _gpt2_places(shape) if shape.family == "gpt2" else _rope_places(shape)
+
+
+def _gpt2_places(shape: Shape) -> list[Place]:
+    def both(ours: Sequence[str], theirs: str, transposed: bool = False) -> list[Place]:
+        weight = Place(tuple(f"{name}.weight" for name in ours), f"{theirs}.weight", transposed)
+        return [weight, Place(tuple(f"{name}.bias" for name in ours), f"{theirs}.bias")]
+
+    places = [
+        Place(("embed.weight",), "transformer.wte.weight"),
+        Place(("positions.weight",), "transformer.wpe.weight"),
+    ]
+    for i in range(shape.depth):
+        at, there = f"blocks.{i}", f"transformer.h.{i}"
+        places += both([f"{at}.norm_attention"], f"{there}.ln_1")
+        places += both([f"{at}.attention.{name}" for name in "qkv"], f"{there}.attn.c_attn", True)
+        places += both([f"{at}.attention.o"], f"{there}.attn.c_proj", True)
+        places += both([f"{at}.norm_mlp"], f"{there}.ln_2")
+        places += both([f"{at}.mlp.up"], f"{there}.mlp.c_fc", True)
+        places += both([f"{at}.mlp.down"], f"{there}.mlp.c_proj", True)
+    places += both(["norm"], "transformer.ln_f")
+    return places + ([] if shape.tied else [Place(("head.weight",), "lm_head.weight")])
+
+
+def _rope_places(shape: Shape) -> list[Place]:
+    plain = shape.family == "nanochat"
+    parts = {f"attention.{name}": f"self_attn.{name}_proj" for name in "qkvo"}
+    parts |= {"mlp.up": "mlp.fc1" if plain else "mlp.up_proj"}
+    parts |= {} if plain else {"mlp.gate": "mlp.gate_proj"}
+    parts |= {"mlp.down": "mlp.fc2" if plain else "mlp.down_proj"}
+    kinds = ("weight", "bias") if shape.bias else ("weight",)
+    names = {f"{a}.{kind}": f"{b}.{kind}" for a, b in parts.items() for kind in kinds}
+    if shape.norm_gain:
+        names["norm_attention.weight"] = "input_layernorm.weight"
+        names["norm_mlp.weight"] = "post_attention_layernorm.weight"
+        if shape.qk_norm:
+            names |= {f"attention.norm_{n}.weight": f"self_attn.{n}_norm.weight" for n in "qk"}
+    ends = {"embed.weight": "model.embed_tokens.weight"}
+    ends |= {"norm.weight": "model.norm.weight"} if shape.norm_gain else {}
+    ends |= {} if shape.tied else {"head.weight": "lm_head.weight"}
+    inner = [
+        Place((f"blocks.{i}.{ours}",), f"model.layers.{i}.{theirs}")
+        for i in range(shape.depth)
+        for ours, theirs in names.items()
+    ]
+    return [Place((ours,), theirs) for ours, theirs in ends.items()] + inner
+
+
+def published_weights(decoder: Decoder) -> dict[str, Tensor]:
+    """The weights under their published names, on the CPU, contiguous, in float32."""
+    own = decoder.state_dict()
+    places = _places(decoder.shape)
+    placed = {name for place in places for name in place.ours}
+    assert placed == set(own), f"weights without a place: {sorted(placed ^ set(own))}"
+    out = {}
+    for place in places:
+        tensor = torch.cat([own[name].detach().cpu().float() for name in place.ours])
+        out[place.theirs] = (tensor.T if place.transposed else tensor).contiguous()
+    return out
+
+
+def published_name(shape: Shape, name: str) -> str:
+    """The full name of a weight: GPT-2's first files leave out ``transformer.``."""
+    bare = shape.family == "gpt2" and name.startswith(("wte.", "wpe.", "h.", "ln_f."))
+    return f"transformer.{name}" if bare else name
+
+
+def is_derived(name: str) -> bool:
+    """Whether a published tensor is a table that follows from the settings, not a weight."""
+    return _DERIVED.fullmatch(name) is not None
+
+
+def take_weights(decoder: Decoder, published: Mapping[str, Callable[[], Tensor]]) -> list[str]:
+    """Copy published weights into the decoder; the problems that were met, [] when there are none.
+
+    ``published`` holds functions so that one tensor at a time is in memory.
+    """
+    own = decoder.state_dict()
+    places = _places(decoder.shape)
+    problems = _differences({place.theirs for place in places}, set(published), decoder.shape)
+    for place in places:
+        if place.theirs not in published:
+            continue
+        tensor = published[place.theirs]()
+        tensor = tensor.T if place.transposed and tensor.ndim == 2 else tensor
+        sizes = [own[name].shape[0] for name in place.ours]
+        wanted = (sum(sizes), *own[place.ours[0]].shape[1:])
+        if tuple(tensor.shape) != wanted:
+            shown = tuple(reversed(wanted)) if place.transposed else wanted
+            found = tuple(tensor.T.shape) if place.transposed else tuple(tensor.shape)
+            problems.append(f"{place.theirs} is {found}, and its config.json makes it {shown}")
+        elif tensor.dtype not in _PLAIN:
+            problems.append(f"{place.theirs} holds {tensor.dtype}; quantized weights are not read")
+        else:
+            for name, part in zip(place.ours, torch.split(tensor, sizes), strict=True):
+                own[name].copy_(part)
+    if decoder.shape.tied and "lm_head.weight" in published and not problems:
+        if not torch.equal(published["lm_head.weight"]().float(), own["embed.weight"]):
+            problems.append("lm_head.weight is not the embedding, and its config.json ties them")
+    return problems
+
+
+def _differences(wanted: set[str], found: set[str], shape: Shape) -> list[str]:
+    extra = found - wanted - ({"lm_head.weight"} if shape.tied else set())
+    groups = {"missing": sorted(wanted - found), "unexpected": sorted(extra)}
+    return [
+        f"{len(names)} {kind}: {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}"
+        for kind, names in groups.items()
+        if names
+    ]

@@ -1,0 +1,15 @@
+"""What this machine is, what a recipe will cost, and the laws that fill in auto values."""
+
+from wellfit.plan.decide import Decision, Rehearsal, decide_horizon, decide_parts
+from wellfit.plan.machine import Machine, environment, matmul_flops_per_s, this_machine
+
+__all__ = [
+    "Decision",
+    "Machine",
+    "Rehearsal",
+    "decide_horizon",
+    "decide_parts",
+    "environment",
+    "matmul_flops_per_s",
+    "this_machine",
+]

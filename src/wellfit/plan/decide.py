@@ -1,0 +1,173 @@
+"""Fill in every auto value of a recipe, with the reason for each.
+
+Two rounds: what follows from the data and the machine alone, and what follows from how long a
+step takes.  The result is a recipe without an ``auto`` in it, so a resumed run decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from wellfit.config import Explained, Recipe, known, recipe_from_dict, to_dict
+from wellfit.data import Prepared, blocks_per_epoch
+from wellfit.errors import ConfigError
+from wellfit.model import Choice, Shape, explain_shape
+from wellfit.plan import laws
+from wellfit.plan.machine import Machine, matmul_flops_per_s
+from wellfit.units import Duration
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A recipe with some of its auto values filled in, and why."""
+
+    recipe: Recipe
+    explained: tuple[Explained, ...]
+
+    def with_choices(self, choices: Mapping[str, Choice]) -> Decision:
+        """The same with these dotted keys set."""
+        plain = to_dict(self.recipe)
+        lines = []
+        for key, choice in choices.items():
+            section, _, name = key.rpartition(".")
+            node: dict[str, Any] = plain
+            for part in section.split("."):
+                node = node[part]
+            node[name] = str(choice.value) if isinstance(choice.value, Duration) else choice.value
+            lines.append(Explained(key, node[name], "auto", choice.reason, choice.source))
+        return Decision(recipe_from_dict(plain), (*self.explained, *lines))
+
+
+class Rehearsal(NamedTuple):
+    """What was measured before step 0."""
+
+    step_s: float  # one optimizer step
+    evaluation_s: float  # one evaluation of both splits, with its sample
+    spent_s: float  # from the start of the run to the end of the rehearsal
+    compiled: bool
+
+
+def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Decision, Shape]:
+    """The first round: device, precision, shape, batch, rates.
+
+    Raises ``ConfigError`` with every problem found.
+    """
+    device = laws.device(machine) if recipe.train.device == "auto" else None
+    on = str(device.value) if device else recipe.train.device
+    if on == "cuda" and machine.gpu is None:
+        raise ConfigError(["train.device: cuda, but torch finds no GPU here; write train.device: cpu"])
+    shape, sizes = explain_shape(recipe.model, vocab=data.tokenizer.vocab_size)
+    choices: dict[str, Choice] = {"data.path": _absolute(recipe.data.path)}
+    if device:
+        choices["train.device"] = device
+    if recipe.train.threads == "auto":
+        choices["train.threads"] = laws.threads(machine)
+    if recipe.train.precision == "auto":
+        choices["train.precision"] = _precision(machine, on)
+    choices |= sizes
+    batch = recipe.train.batch
+    if batch == "auto":
+        choices["train.batch"] = laws.batch(shape, train_tokens=data.splits["train"].n_tokens)
+        batch = int(choices["train.batch"].value)
+    if recipe.train.micro_batch == "auto":
+        memory = machine.gpu_memory_bytes if on == "cuda" else machine.memory_bytes
+        choices["train.micro_batch"] = laws.micro_batch(shape, batch, memory_bytes=memory)
+    if recipe.evaluate.tokens == "auto":
+        choices["evaluate.tokens"] = laws.evaluate_tokens(
+            shape, val_tokens=data.splits["val"].n_tokens
+        )
+    choices |= laws.rates(recipe, shape, tokens_per_step=batch * shape.context)
+    decision = Decision(recipe, ()).with_choices(choices)
+    return decision, shape
+
+
+def decide_horizon(decision: Decision, data: Prepared, shape: Shape, seen: Rehearsal) -> Decision:
+    """The second round: how many steps, how often to evaluate, on how much.
+
+    From here on the run is a function of its recipe: nothing depends on the clock but when a
+    checkpoint is written.
+    """
+    recipe = decision.recipe
+    batch = known(recipe.train.batch)
+    per_epoch = blocks_per_epoch(data.splits["train"], context=shape.context)
+    choices: dict[str, Choice] = {}
+    if recipe.train.compile == "auto":
+        choices["train.compile"] = Choice(seen.compiled, *laws.compile_reason(seen.compiled))
+    budget = recipe.train.budget
+    looks = laws.EVALUATIONS
+    match budget.unit:
+        case "steps":
+            steps, reason = int(budget.amount), ""
+        case "tokens":
+            steps = math.ceil(budget.amount / (batch * shape.context))
+            reason = f"{budget} in steps of {batch * shape.context} tokens"
+        case "epochs":
+            steps = math.ceil(budget.amount * per_epoch / batch)
+            reason = f"{budget} of {per_epoch} sequences in steps of {batch}"
+        case "seconds":
+            left_s = budget.amount - seen.spent_s - looks * seen.evaluation_s
+            steps = max(1, int(left_s / seen.step_s))
+            reason = (
+                f"{budget} less {seen.spent_s:.1f} s of preparation and {looks} evaluations of "
+                f"{seen.evaluation_s:.2f} s, at {seen.step_s * 1e3:.1f} ms a step as measured"
+            )
+    if reason:
+        choices["train.budget"] = Choice(Duration(steps, "steps"), reason, "measured")
+    every = recipe.evaluate.every
+    if every == "auto":
+        choices["evaluate.every"] = laws.evaluate_every(steps)
+    elif every.unit != "steps":
+        span = in_steps(every, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context)
+        choices["evaluate.every"] = Choice(Duration(span, "steps"), f"{every}", "measured")
+    kept = recipe.checkpoint.every
+    if kept.unit in ("tokens", "epochs"):
+        span = in_steps(kept, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context)
+        choices["checkpoint.every"] = Choice(Duration(span, "steps"), f"{kept}", "measured")
+    warmup = getattr(recipe.schedule, "warmup", 0.0)
+    if isinstance(warmup, Duration) and warmup.unit != "steps":
+        span = in_steps(warmup, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context)
+        choices["schedule.warmup"] = Choice(Duration(span, "steps"), f"{warmup}", "measured")
+    return decision.with_choices(choices)
+
+
+def in_steps(
+    span: Duration, recipe: Recipe, *, per_epoch: int, step_s: float, context: int
+) -> int:
+    """A duration as a number of steps, at least 1."""
+    batch = known(recipe.train.batch)
+    match span.unit:
+        case "steps":
+            return int(span.amount)
+        case "tokens":
+            return max(1, round(span.amount / (batch * context)))
+        case "epochs":
+            return max(1, round(span.amount * per_epoch / batch))
+        case "seconds":
+            return max(1, round(span.amount / step_s))
+
+
+def _precision(machine: Machine, device: str) -> Choice:
+    """bfloat16 where the hardware has it and it is faster here; measured, not assumed."""
+    if device == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Choice("bf16", "this GPU has bfloat16", "machine")
+        return Choice("fp32", "this GPU has no bfloat16", "machine")
+    if not {"amx_bf16", "avx512_bf16"} & set(machine.cpu_flags):
+        return Choice("fp32", "this processor has no bfloat16 arithmetic", "machine")
+    fp32 = matmul_flops_per_s(torch.float32, device=device)
+    gain = matmul_flops_per_s(torch.bfloat16, device=device) / fp32
+    if gain < laws.BF16_PAYS:
+        return Choice("fp32", f"bfloat16 products ran only {gain:.1f} times as fast here", "measured")
+    return Choice("bf16", f"bfloat16 products ran {gain:.1f} times as fast as float32 here", "measured")
+
+
+def _absolute(path: str | tuple[str, ...]) -> Choice:
+    paths = [path] if isinstance(path, str) else list(path)
+    full = [str(Path.cwd() / p) for p in paths]
+    return Choice(full[0] if isinstance(path, str) else full, "the same files from anywhere", "")

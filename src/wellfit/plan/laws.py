@@ -1,0 +1,111 @@
+"""The laws behind auto values that are not sizes of the model; each gives a value and a reason.
+
+Numbers that were tuned name their evidence: an entry of LOG.md.
+"""
+
+from __future__ import annotations
+
+import math
+
+from wellfit.config import AdamW, Muon, Recipe
+from wellfit.model import Choice, Shape
+from wellfit.plan.machine import Machine
+from wellfit.units import Duration, format_bytes
+
+EVALUATIONS = 12  # looks at train and val over a run
+BF16_PAYS = 1.3  # times as fast as float32; below that, rounding is not worth it
+COMPILE_PAYS_S = 300.0  # of training; compiling takes tens of seconds and gains a sixth
+_MEMORY_FRAC = 0.5  # of what there is, for activations
+_BYTES_PER_ACTIVATION = 4  # bfloat16 kept for backward, and its gradient
+
+
+def device(machine: Machine) -> Choice:
+    """The GPU where there is one."""
+    if machine.gpu:
+        return Choice("cuda", f"torch finds {machine.gpu}", "machine")
+    return Choice("cpu", "torch finds no GPU", "machine")
+
+
+def threads(machine: Machine) -> Choice:
+    """One thread for each usable core."""
+    return Choice(machine.cores, f"{machine.cores} cores are usable by this process", "machine")
+
+
+def batch(shape: Shape, *, train_tokens: int) -> Choice:
+    """Sequences per step: few for a small model, because many small steps learn more.
+
+    4096 tokens at 3M parameters, growing with the square root of parameters; never so many
+    that an epoch has fewer than 20 steps.
+    """
+    wanted = 4096 * math.sqrt(shape.matmul_parameters / 3e6)
+    tokens = 2 ** round(math.log2(min(max(wanted, 2048), 2**19)))
+    sequences = max(1, tokens // shape.context)
+    most = max(1, train_tokens // (20 * shape.context))
+    reason = f"{tokens} tokens a step for {shape.matmul_parameters / 1e6:.2g}M matrix parameters"
+    if most < sequences:
+        return Choice(most, "a twentieth of the train split", "plan.laws.batch")
+    return Choice(sequences, reason, "plan.laws.batch")
+
+
+def activation_bytes(shape: Shape) -> int:
+    """Memory that one sequence needs between forward and backward, roughly.
+
+    About 12 vectors of the width and 3 of the MLP are kept for each block, and the logits
+    three times over (themselves, in float32, and their gradient).
+    """
+    per_token = shape.depth * (12 * shape.width + 3 * shape.mlp_width) * _BYTES_PER_ACTIVATION
+    return shape.context * (per_token + 12 * shape.vocab)
+
+
+def micro_batch(shape: Shape, batch: int, *, memory_bytes: int) -> Choice:
+    """The largest even share of the batch whose activations fit in half the memory."""
+    each = activation_bytes(shape)
+    fit = max(1, int(_MEMORY_FRAC * memory_bytes / each))
+    parts = math.ceil(batch / fit)
+    reason = f"about {format_bytes(each)} a sequence, {format_bytes(memory_bytes)} in all"
+    return Choice(math.ceil(batch / parts), reason, "plan.laws.micro_batch")
+
+
+def rates(recipe: Recipe, shape: Shape, *, tokens_per_step: int) -> dict[str, Choice]:
+    """Learning rates and weight decay of the chosen optimizer, where they are auto."""
+    out: dict[str, Choice] = {}
+    match recipe.optim:
+        case Muon(lr=lr, adam_lr=adam_lr):
+            if lr == "auto":
+                out["optim.lr"] = Choice(0.02, "Muon's rate does not depend on width", "LOG.md")
+            if adam_lr == "auto":
+                out["optim.adam_lr"] = Choice(
+                    round(0.006 * math.sqrt(256 / shape.width), 6),
+                    "0.006 at width 256, falling with its root",
+                    "LOG.md",
+                )
+        case AdamW(lr=lr):
+            if lr == "auto":
+                out["optim.lr"] = Choice(
+                    round(1e-3 * math.sqrt(384 / shape.width), 6),
+                    "0.001 at width 384 (nanoGPT's), falling with its root",
+                    "nanoGPT config/train_shakespeare_char.py",
+                )
+    if recipe.regularize.weight_decay == "auto":
+        decay = 0.0 if isinstance(recipe.optim, Muon) else 0.1
+        out["regularize.weight_decay"] = Choice(decay, "the optimizer's usual value", "LOG.md")
+    return out
+
+
+def evaluate_every(steps: int) -> Choice:
+    """Twelve looks over the run."""
+    every = max(1, round(steps / EVALUATIONS))
+    return Choice(Duration(every, "steps"), f"{EVALUATIONS} evaluations over the run", "plan.laws")
+
+
+def evaluate_tokens(shape: Shape, *, val_tokens: int) -> Choice:
+    """At least 64 blocks, so that the paired bootstrap has something to resample."""
+    tokens = min(val_tokens, 64 * shape.context)
+    return Choice(max(1, tokens), "64 blocks of the context, or all there are", "plan.laws")
+
+
+def compile_reason(compiled: bool) -> tuple[str, str]:
+    """Reason and source of the decision to compile."""
+    if compiled:
+        return "the compiled step was faster, and the run is long enough", "measured"
+    return "too short a run to pay for compiling, or no gain", "measured"

@@ -1,0 +1,44 @@
+"""The record of a run: its directory, its one writer, its readers.
+
+Facts that readers know by name: ``steps_total``, ``parameters``, ``tokens_per_step``,
+``epoch_tokens`` (targets in one pass over train), ``budget``, ``seed``, ``baselines``
+(``uniform``, ``unigram``, ``bigram`` in nats per target), ``verdict``, ``machine``, ``data``
+(what the text is called).  Others may be set and are shown as they are.
+
+Series that readers know by name: ``loss``, ``grad_norm``, ``lr``, ``tokens_per_s``, ``tokens``,
+``elapsed_s``.
+"""
+
+from wellfit.store.evaluation import Basis, Evaluation, Split
+from wellfit.store.lock import RunLock, is_locked
+from wellfit.store.record import EventKind, Record, Status
+from wellfit.store.rundir import RunDir, new_run_path, sync_directory, write_text_atomic
+from wellfit.store.runs import diff_runs, flat_recipe, list_runs
+from wellfit.store.summary import best_evaluation, final_evaluation
+from wellfit.store.view import Attempt, Event, RunView, Sample, Series, read_run
+
+__all__ = [
+    "Attempt",
+    "Basis",
+    "Evaluation",
+    "Event",
+    "EventKind",
+    "Record",
+    "RunDir",
+    "RunLock",
+    "RunView",
+    "Sample",
+    "Series",
+    "Split",
+    "Status",
+    "best_evaluation",
+    "diff_runs",
+    "final_evaluation",
+    "flat_recipe",
+    "is_locked",
+    "list_runs",
+    "new_run_path",
+    "read_run",
+    "sync_directory",
+    "write_text_atomic",
+]

@@ -1,0 +1,252 @@
+"""Reading a run: every question opens the record, asks, and closes it again."""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.errors import RunError
+from wellfit.store.database import VISIBLE, open_to_read
+from wellfit.store.evaluation import Evaluation
+from wellfit.store.lock import is_locked
+from wellfit.store.rundir import RunDir
+from wellfit.store.summary import summarize
+
+# What happened is history and stays, though the steps around it are made again.  Above all a
+# look at the test split counts however often the run went back behind it.
+HISTORY = ("started", "resumed", "fell-back", "looked-at-test", "stopped", "diverged")
+# A conclusion drawn by an older attempt is not one about the run as it stands.
+_CONCLUSIONS = ("verdict",)
+
+
+class Series(NamedTuple):
+    """Numbers over steps, in order; NaN and Inf kept.
+
+    Shapes   steps (n,) int64; values (n,) float64.
+    """
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+
+class Event(NamedTuple):
+    """Something that happened at a step.  ``at`` is the wall clock (UTC), for people to read."""
+
+    kind: str
+    step: int
+    at: str
+    facts: dict[str, Any]
+
+
+class Sample(NamedTuple):
+    """What the model wrote after a prompt."""
+
+    step: int
+    prompt: str
+    text: str
+
+
+class Attempt(NamedTuple):
+    """One start of the run, by whom and from which step."""
+
+    attempt: int
+    from_step: int
+    status: str
+    began_at: str
+    pid: int
+    host: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run to look at.  Nothing is cached, so it shows a live run as it is at each question."""
+
+    run: RunDir
+
+    def series(self, name: str) -> Series:
+        """One series; empty when nothing has been recorded under that name."""
+        rows = self._ask(
+            "SELECT p.step, p.value FROM points p JOIN names n ON n.id = p.name_id "
+            f"JOIN {VISIBLE} v ON v.a = p.attempt WHERE n.name = ? AND p.step <= v.last_step "
+            "ORDER BY p.step, p.attempt",
+            name,
+        )
+        steps = np.array([row[0] for row in rows], dtype=np.int64)
+        values = np.array(
+            [math.nan if row[1] is None else row[1] for row in rows], dtype=np.float64
+        )
+        # a step recorded by two visible attempts counts once, as the later one has it
+        last = np.append(steps[1:] != steps[:-1], True) if len(steps) else np.zeros(0, dtype=bool)
+        return Series(steps[last], values[last])
+
+    def series_names(self) -> list[str]:
+        """The names under which anything still visible was recorded."""
+        rows = self._ask(
+            f"SELECT DISTINCT n.name FROM names n JOIN points p ON p.name_id = n.id "
+            f"JOIN {VISIBLE} v ON v.a = p.attempt WHERE p.step <= v.last_step ORDER BY n.name"
+        )
+        return [row[0] for row in rows]
+
+    def events(self, kind: str | None = None) -> list[Event]:
+        """What happened, in order."""
+        marks = ", ".join("?" for _ in HISTORY)
+        rows = self._ask(
+            "SELECT e.kind, e.step, e.at, e.facts FROM events e "
+            f"JOIN {VISIBLE} v ON v.a = e.attempt "
+            f"WHERE (e.step <= v.last_step OR e.kind IN ({marks})) "
+            "AND coalesce(?, e.kind) = e.kind ORDER BY e.id",
+            *HISTORY,
+            kind,
+        )
+        return [Event(kind, step, at, json.loads(facts)) for kind, step, at, facts in rows]
+
+    def evaluations(self, split: str | None = None) -> list[Evaluation]:
+        """What was measured on the splits, in order; of looks repeated at a step, the last."""
+        rows = self._ask(
+            "SELECT e.step, e.split, e.basis, e.checkpoint_step, e.nats, e.counts, e.n_bytes, "
+            f"e.n_documents, e.loss_lo, e.loss_hi FROM evaluations e JOIN {VISIBLE} v "
+            "ON v.a = e.attempt WHERE e.step <= v.last_step AND coalesce(?, e.split) = e.split "
+            "ORDER BY e.step, e.id",
+            split,
+        )
+        latest = {(row[0], row[1], row[2]): row for row in rows}
+        return [_evaluation(row) for row in latest.values()]
+
+    def samples(self) -> list[Sample]:
+        """What the model wrote, in order of steps."""
+        rows = self._ask(
+            f"SELECT s.step, s.prompt, s.text FROM samples s JOIN {VISIBLE} v ON v.a = s.attempt "
+            "WHERE s.step <= v.last_step ORDER BY s.step, s.id"
+        )
+        latest = {(row[0], row[1]): Sample(*row) for row in rows}
+        return list(latest.values())
+
+    def findings(self) -> list[dict[str, Any]]:
+        """What was found when it was last looked for."""
+        rows = self._ask(
+            f"SELECT f.findings FROM findings f JOIN {VISIBLE} v ON v.a = f.attempt "
+            "WHERE f.step <= v.last_step ORDER BY f.id DESC LIMIT 1"
+        )
+        return cast("list[dict[str, Any]]", json.loads(rows[0][0])) if rows else []
+
+    def facts(self) -> dict[str, Any]:
+        """The facts of the run, as last set."""
+        newest = max((a.attempt for a in self.attempts()), default=0)
+        rows = self._ask("SELECT attempt, key, value FROM facts ORDER BY attempt")
+        return {
+            key: json.loads(value)
+            for attempt, key, value in rows
+            if attempt == newest or key not in _CONCLUSIONS
+        }
+
+    def attempts(self) -> list[Attempt]:
+        """Every start of the run, in order."""
+        return [Attempt(*row) for row in self._ask("SELECT * FROM attempts ORDER BY attempt")]
+
+    @property
+    def status(self) -> str:
+        """running, finished, stopped, diverged or failed; ``crashed`` when its writer is gone."""
+        attempts = self.attempts()
+        status = attempts[-1].status if attempts else "running"
+        return "crashed" if status == "running" and not is_locked(self.run) else status
+
+    def summary(self) -> dict[str, Any]:
+        """The run in numbers, as ``wellfit runs show --json`` prints it."""
+        return summarize(self)
+
+    def environment(self) -> dict[str, Any]:
+        """environment.json; empty when it is not there."""
+        return _json_file(self.run.environment)
+
+    def data(self) -> dict[str, Any]:
+        """data.json; empty when it is not there."""
+        return _json_file(self.run.data)
+
+    def resolved(self) -> dict[str, Any]:
+        """resolved.yaml; empty when it is not there."""
+        return _yaml_file(self.run.resolved)
+
+    def _ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        with open_to_read(self.run.db) as connection:
+            return connection.execute(sql, values).fetchall()
+
+
+def read_run(path: Path) -> RunView:
+    """Look at the run in ``path``.
+
+    Raises ``RunError`` when there is none, or its record is damaged or of a later format.
+    """
+    view = RunView(RunDir.open(Path(path)))
+    view.attempts()
+    return view
+
+
+def _evaluation(row: tuple[Any, ...]) -> Evaluation:
+    step, split, basis, checkpoint_step, nats, counts, n_bytes, n_documents, lo, hi = row
+    return Evaluation(
+        step=step,
+        split=split,
+        basis=basis,
+        checkpoint_step=checkpoint_step,
+        nats=np.frombuffer(nats, dtype="<f8").astype(np.float64),
+        counts=np.frombuffer(counts, dtype="<i8").astype(np.int64),
+        n_bytes=n_bytes,
+        n_documents=n_documents,
+        loss_lo=math.nan if lo is None else lo,
+        loss_hi=math.nan if hi is None else hi,
+    )
+
+
+def _json_file(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as e:
+        raise _torn(path, e) from e
+    if not isinstance(found, dict):
+        raise _torn(path, "it holds no mapping")
+    return found
+
+
+def _yaml_file(path: Path) -> dict[str, Any]:
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        found = _from_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, YAMLError) as e:
+        raise _torn(path, e) from e
+    if not isinstance(found, dict):
+        raise _torn(path, "it holds no mapping")
+    return found
+
+
+def _from_yaml(text: str) -> object:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import AliasEvent
+
+    with suppress(ValueError):
+        return json.loads(text)  # JSON is YAML, and read much faster
+    yaml = YAML(typ="safe", pure=True)
+    # our writers use no aliases; in a run from elsewhere they could unfold without end
+    if any(isinstance(event, AliasEvent) for event in yaml.parse(text)):
+        raise ValueError("it holds an alias (*name), which Wellfit never writes")
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def _torn(path: Path, why: object) -> RunError:
+    reason = str(why).splitlines()[0]
+    return RunError(
+        f"{path} is damaged or cut short: {reason}. Copy it again from where the run came from, "
+        "or delete it; everything else of the run can still be read"
+    )

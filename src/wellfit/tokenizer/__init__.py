@@ -1,0 +1,23 @@
+"""How text becomes tokens and back: char, byte, trained BPE, or any published tokenizer."""
+
+from wellfit.tokenizer.build import (
+    bpe_tokenizer,
+    byte_tokenizer,
+    char_tokenizer,
+    vocab_for_bytes,
+)
+from wellfit.tokenizer.codecs import Encoded
+from wellfit.tokenizer.saving import load_tokenizer
+from wellfit.tokenizer.tokenizer import END_OF_TEXT, Kind, Tokenizer
+
+__all__ = [
+    "END_OF_TEXT",
+    "Encoded",
+    "Kind",
+    "Tokenizer",
+    "bpe_tokenizer",
+    "byte_tokenizer",
+    "char_tokenizer",
+    "load_tokenizer",
+    "vocab_for_bytes",
+]

@@ -1,0 +1,83 @@
+"""Tokenizers made from the data itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import tokenizers
+
+from wellfit.errors import TokenizerError
+from wellfit.tokenizer.codecs import ByteCodec, char_codec, char_token_bytes, library_codec
+from wellfit.tokenizer.library import library_token_bytes
+from wellfit.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
+
+_BYTES = 256
+_LEAST_VOCAB, _MOST_VOCAB = 512, 65536
+
+
+def char_tokenizer(texts: Iterable[str], *, separate: bool) -> Tokenizer:
+    """One token for each distinct character of ``texts``, in order of code point.
+
+    The order is that of ``sorted(set(text))``, so ids equal those of nanoGPT's character data.
+    ``separate`` adds an end-of-document token, after the characters.
+    """
+    found: set[str] = set()
+    for text in texts:
+        found.update(text)
+    if not found:
+        raise TokenizerError("there is no text to take characters from. Check data.path")
+    codec = char_codec("".join(sorted(found)))
+    n = len(codec.characters)
+    token_bytes = np.append(char_token_bytes(codec), [0] * separate).astype(np.int32)
+    return Tokenizer("char", n + separate, n if separate else None, token_bytes, codec)
+
+
+def byte_tokenizer(*, separate: bool) -> Tokenizer:
+    """One token for each byte of UTF-8, and an end-of-document token if ``separate``."""
+    token_bytes = np.array([1] * _BYTES + [0] * separate, dtype=np.int32)
+    eos_id = _BYTES if separate else None
+    return Tokenizer("byte", _BYTES + separate, eos_id, token_bytes, ByteCodec())
+
+
+def vocab_for_bytes(n_bytes: int) -> int:
+    """The vocabulary for a train split of so many bytes: the power of two nearest its root.
+
+    With about 4 bytes a token, the mean token of n bytes is then seen root(n)/4 times: 250 times
+    in a megabyte, 8,000 in a gigabyte.  More tokens than that would be words the model meets too
+    rarely to learn.  Between 512, where merging starts to pay, and 65536, which two bytes hold.
+    """
+    wanted = round(math.log2(max(1, n_bytes)) / 2)
+    return min(_MOST_VOCAB, max(_LEAST_VOCAB, 1 << wanted))
+
+
+def bpe_tokenizer(texts: Iterable[str], *, vocab: int, separate: bool) -> Tokenizer:
+    """Byte pair encoding with GPT-2's word pattern, trained on ``texts``.
+
+    All 256 bytes are in the vocabulary, so any text can be written and comes back unchanged.
+    ``vocab`` counts them and the end-of-document token, which comes last; texts too small for
+    so many merges give fewer.
+    """
+    if vocab < _BYTES + separate:
+        raise TokenizerError(
+            f"tokenizer.vocab={vocab} is less than the {_BYTES + separate} tokens that stand for "
+            f"single bytes{' and the end of a document' if separate else ''}. "
+            "Write for example tokenizer.vocab=1024"
+        )
+    library = tokenizers.Tokenizer(tokenizers.models.BPE())
+    library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=vocab - separate,
+        min_frequency=2,
+        initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    library.train_from_iterator(texts, trainer)
+    if separate:
+        library.add_special_tokens([END_OF_TEXT])
+    codec = library_codec(library.to_str())
+    eos_id = codec.library.token_to_id(END_OF_TEXT) if separate else None
+    token_bytes = library_token_bytes(codec)
+    return Tokenizer("bpe", len(token_bytes), eos_id, token_bytes, codec)

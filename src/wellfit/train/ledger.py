@@ -1,0 +1,235 @@
+"""What a run writes down and shows: the loop says what happened, this says it to store and screen.
+
+Nothing here can change training; only rank 0 has a record, the others' ledgers do nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from wellfit.checkpoint import Committed
+from wellfit.diagnose import Finding
+from wellfit.evaluate import Baselines
+from wellfit.report import LiveState
+from wellfit.store import Evaluation, Record, Status, read_run
+from wellfit.train.job import Job
+from wellfit.train.screen import Screen
+from wellfit.train.state import TrainState
+from wellfit.train.step import NonFinite, StepRecord
+from wellfit.units import per_second
+
+_FLUSH_S = 1.0
+_HISTORY = 400  # losses kept for the sparkline
+_SMOOTHING = 0.98  # of the loss that the screen shows; the record keeps the raw one
+
+
+class Ledger:
+    """The record and the screen of one attempt at a run."""
+
+    def __init__(self, job: Job, record: Record | None, screen: Screen) -> None:
+        self.job, self.record, self.screen = job, record, screen
+        self._losses: deque[float] = deque(maxlen=_HISTORY)
+        self._smooth: float | None = None
+        self._val_loss: float | None = None
+        self._sample = ""
+        self._status = "starting"
+        self._flushed_at = self._marked_at = time.monotonic()
+        self._marked_tokens = -1
+        self._rate = 0.0
+        self._elapsed_s = 0.0
+
+    def began(self, state: TrainState, rehearsal: Mapping[str, float], *, budget: str) -> None:
+        """The first attempt begins."""
+        if self.record is None:
+            return
+        job = self.job
+        facts = {
+            "steps_total": job.steps_total,
+            "epoch_tokens": job.epoch_tokens,
+            "parameters": sum(p.numel() for p in state.model.parameters()),
+            "budget": budget,
+            "seed": job.recipe.train.seed,
+            "machine": job.machine.facts(),
+            "baselines": job.baselines.as_dict(),
+            "bigram_block_nats": job.baselines.bigram_nats.tolist(),
+        }
+        for key, value in facts.items():
+            self.record.fact(key, value)
+        self.record.event("started", state.step)
+        self.record.event("rehearsed", state.step, **rehearsal)
+
+    def resumed(self, state: TrainState, rejected: Sequence[tuple[Committed, str]]) -> None:
+        """A later attempt takes over at the state's step."""
+        if self.record is None:
+            return
+        for checkpoint, why in rejected:
+            self.record.event("fell-back", state.step, passed_over=checkpoint.path.name, why=why)
+            self.screen.say(f"passed over a damaged checkpoint: {why}")
+        self.record.event("resumed", state.step)
+        if not read_run(self.job.run.path).facts().get("steps_total"):
+            self.began(state, {}, budget=str(self.job.recipe.train.budget))
+
+    def stepped(self, state: TrainState, step: StepRecord, *, elapsed_s: float) -> None:
+        """A step was made."""
+        if self.record is None:
+            return
+        loss = step.loss.mean()
+        self._elapsed_s = elapsed_s
+        self._losses.append(loss)
+        old = loss if self._smooth is None else self._smooth
+        self._smooth = _SMOOTHING * old + (1 - _SMOOTHING) * loss
+        self._status = "training"
+        self.record.series(step.step, {"loss": loss, "grad_norm": float(step.grad_norm)})
+        now = time.monotonic()
+        if self._marked_tokens < 0:
+            self._marked_tokens, self._marked_at = state.tokens_seen, now
+        elif now - self._flushed_at >= _FLUSH_S or state.step == self.job.steps_total:
+            tokens = state.tokens_seen - self._marked_tokens
+            self._rate = per_second(tokens, now - self._marked_at)
+            self._marked_tokens, self._marked_at = state.tokens_seen, now
+            self._mark(state, lr=step.lr_scale * state.optimizers.peak_lr)
+            self.record.flush()
+            self._flushed_at = now
+        self._show(state)
+
+    def flush(self) -> None:
+        """Everything noted so far reaches the disk."""
+        if self.record is not None:
+            self.record.flush()
+
+    def saved(self, step: int, at: Committed) -> None:
+        """A checkpoint was committed."""
+        if self.record is not None:
+            self.record.event("saved", step, path=at.path.name)
+
+    def evaluated(
+        self, state: TrainState, train: Evaluation, val: Evaluation, sample: str | None
+    ) -> None:
+        """Train and val were measured, and a sample was written."""
+        if self.record is None:
+            return
+        self.record.evaluation(train)
+        self.record.evaluation(val)
+        self.record.event("evaluated", state.step, train_loss=train.loss, val_loss=val.loss)
+        self._val_loss = val.loss
+        self.sample(state.step, sample)
+        self._marked_tokens = -1  # time spent measuring is not training speed
+        self._show(state, now=True)
+
+    def sample(self, step: int, text: str | None) -> None:
+        """A sample was written."""
+        cfg = self.job.recipe.evaluate.sample
+        if self.record is not None and cfg is not None and text is not None:
+            self.record.sample(step, cfg.prompt, text)
+            self._sample = text
+
+    def warned(self, step: int, text: str) -> None:
+        """Something went wrong that does not concern training."""
+        if self.record is not None:
+            self.record.event("warning", step, text=text)
+            self.screen.say(text)
+
+    def early_stop(self, state: TrainState) -> None:
+        """Patience ran out."""
+        if self.record is None:
+            return
+        facts = {"best_step": state.stop.best_step, "best_val_loss": state.stop.best_val_loss}
+        self.record.event("early-stop", state.step, **facts)
+        self.screen.say(
+            f"stopped early at step {state.step}: val has not improved for {state.stop.stale} "
+            f"evaluations (best at step {state.stop.best_step})"
+        )
+
+    def stopped(self, state: TrainState, number: int | None) -> None:
+        """A signal ended the run; it can go on later."""
+        if self.record is not None:
+            name = signal.Signals(number).name if number else "another rank"
+            self.record.event("stopped", state.step, signal=name)
+
+    def diverged(self, state: TrainState, e: NonFinite) -> None:
+        """The guard stopped the run before an update."""
+        if self.record is None:
+            return
+        batch = self.job.recipe.train.batch
+        assert isinstance(batch, int), "an undecided batch reached the ledger"
+        rows = {"first_row": (e.step - 1) * batch, "rows": batch}
+        self.record.event("diverged", e.step, loss=e.loss, grad_norm=e.grad_norm, **rows)
+
+    def close(self, status: str) -> None:
+        """The attempt is over, one way or another."""
+        if self.record is not None:
+            self.record.close(cast(Status, status))
+
+    def seen_before(self, split: str, chosen: int) -> Evaluation | None:
+        """The evaluation of a whole split by an earlier attempt, if these weights had one."""
+        for e in read_run(self.job.run.path).evaluations(split):
+            if e.basis == "full split" and e.checkpoint_step == chosen:
+                return e
+        return None
+
+    def looking(self, split: str, chosen: int) -> None:
+        """A whole split is about to be measured; of test, that is written down first."""
+        if self.record is not None and split == "test":
+            self.record.event("looked-at-test", chosen, checkpoint_step=chosen)
+
+    def looked(self, evaluation: Evaluation, baselines: Baselines) -> None:
+        """A whole split was measured."""
+        if self.record is None:
+            return
+        self.record.evaluation(evaluation)
+        known = read_run(self.job.run.path).facts().get("baselines_by_split", {})
+        known[evaluation.split] = baselines.as_dict()
+        self.record.fact("baselines_by_split", known)
+        if evaluation.split == "val":
+            self.record.fact("baselines", baselines.as_dict())
+
+    def verdict(self, step: int, finding: Finding) -> None:
+        """The run was judged."""
+        if self.record is not None:
+            self.record.findings(step, [finding.as_dict()])
+            plain = finding.as_dict()
+            keys = ("code", "claim", "confidence", "evidence", "advice", "change")
+            self.record.fact("verdict", {key: plain[key] for key in keys})
+
+    def finished(self, state: TrainState, chosen: int) -> None:
+        """Everything is done."""
+        if self.record is not None:
+            self.record.event("finished", state.step, chosen_step=chosen)
+            self.record.status("finished")
+
+    def _mark(self, state: TrainState, *, lr: float) -> None:
+        """The slower series, once a second rather than once a step."""
+        assert self.record is not None
+        values = {"lr": lr, "tokens": float(state.tokens_seen), "elapsed_s": self._elapsed_s}
+        self.record.series(state.step, {**values, "tokens_per_s": self._rate})
+
+    def _show(self, state: TrainState, *, now: bool = False) -> None:
+        self.screen.show(self.live(state), now=now)
+
+    def live(self, state: TrainState) -> LiveState:
+        """The run as the screen shows it."""
+        facts: dict[str, Any] = self.job.baselines.as_dict()
+        left = self.job.steps_total - state.step
+        done_here = max(1, len(self._losses))
+        step_s = self._elapsed_s / max(1, state.step) if done_here else math.nan
+        return LiveState(
+            step=state.step,
+            steps_total=self.job.steps_total,
+            loss=self._losses[-1] if self._losses else None,
+            smoothed_loss=self._smooth,
+            val_loss=self._val_loss,
+            uniform=facts["uniform"],
+            unigram=facts["unigram"],
+            bigram=facts["bigram"],
+            tokens_per_s=self._rate,
+            time_left_s=left * step_s,
+            elapsed_s=self._elapsed_s,
+            sample=self._sample,
+            history=tuple(self._losses),
+            status=self._status,
+        )

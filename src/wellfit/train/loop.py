@@ -1,0 +1,144 @@
+"""A run, from step 0 or where it was left, to its verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from wellfit.checkpoint import commit, prune
+from wellfit.errors import Diverged
+from wellfit.optim import lr_scale
+from wellfit.train import ranks as group
+from wellfit.train.finish import conclude_diverged, finish
+from wellfit.train.interrupt import Interrupt
+from wellfit.train.job import Job, batch_stream
+from wellfit.train.ledger import Ledger
+from wellfit.train.measure import evaluate, save_best
+from wellfit.train.samples import write_sample
+from wellfit.train.state import TrainState
+from wellfit.train.step import NatsOf, NonFinite, StepRecord, train_step
+from wellfit.units import Duration
+
+_STOP, _SAVE = 1, 2  # bits that ranks agree on after each step
+
+
+class Outcome(NamedTuple):
+    """How a run ended: ``finished``, or ``stopped`` by a signal and resumable."""
+
+    status: str
+    step: int
+
+
+def train_steps(job: Job, state: TrainState, nats: NatsOf) -> Iterator[StepRecord]:
+    """Train to the horizon, one optimizer step at each turn of the iterator.
+
+    Owns the order of things and nothing else: what is due after a step is the caller's affair.
+    """
+    recipe, stream = job.recipe, batch_stream(job)
+    clip = recipe.regularize.clip
+    while state.step < job.steps_total:
+        yield train_step(
+            state,
+            list(stream(state.step)),
+            nats,
+            lr_scale=lr_scale(recipe.schedule, state.step, total=job.steps_total),
+            clip=None if clip is None else clip.max,
+            ranks=job.ranks,
+        )
+
+
+def run(job: Job, state: TrainState, nats: NatsOf, ledger: Ledger) -> Outcome:
+    """Train, watch, save, and finish: everything that happens in a run, in the order it happens.
+
+    Raises ``Diverged`` when the guard stops it; whatever was committed stays resumable.
+    """
+    clock = _Clock(state.elapsed_s)
+    saved_s, saved_evaluation = clock.elapsed_s, state.evaluated_step
+
+    def save() -> None:
+        nonlocal saved_s, saved_evaluation
+        state.elapsed_s = clock.elapsed_s
+        if job.ranks.leads:
+            ledger.flush()  # first, so that the record reaches at least as far as the checkpoint
+            at = commit(job.run.checkpoints, state.step, state.contents())
+            prune(job.run.checkpoints, keep=job.recipe.checkpoint.keep)
+            ledger.saved(state.step, at)
+        saved_s, saved_evaluation = clock.elapsed_s, state.evaluated_step
+
+    def look() -> None:
+        train, val = evaluate(job, state)
+        state.evaluated_step = state.step
+        gain = job.recipe.stop.min_gain if job.recipe.stop else 0.0
+        if state.stop.observe(state.step, val.loss, min_gain=gain) and job.ranks.leads:
+            save_best(job, state)
+        ledger.evaluated(state, train, val, write_sample(job, state))
+
+    def look_due() -> bool:
+        return _due(job.recipe.evaluate.every, state.step) or state.step == job.steps_total
+
+    def stale() -> bool:
+        return job.recipe.stop is not None and state.stop.stale >= job.recipe.stop.patience
+
+    with Interrupt() as interrupt:
+        try:
+            if look_due() and state.evaluated_step < state.step:
+                look()  # step 0, or a checkpoint that was saved just before its evaluation
+            for record in train_steps(job, state, nats) if not stale() else ():
+                ledger.stepped(state, record, elapsed_s=clock.elapsed_s)
+                asked = _STOP * (interrupt.signal is not None)
+                asked |= _SAVE * _save_due(job, state.step, clock.elapsed_s - saved_s)
+                asked = group.any_of(job.ranks, asked, device=job.device)
+                if asked or look_due():
+                    save()  # before the evaluation: nothing that measures can lose training
+                if asked & _STOP:
+                    ledger.stopped(state, interrupt.signal)
+                    return Outcome("stopped", state.step)
+                if look_due():
+                    look()
+                if stale():
+                    ledger.early_stop(state)
+                    break
+            if saved_evaluation != state.evaluated_step:
+                save()  # once more, so that a resumed run knows the last evaluation's outcome
+        except NonFinite as e:
+            save()
+            ledger.diverged(state, e)
+            conclude_diverged(job, state, ledger)
+            raise Diverged(
+                f"the loss became non-finite ({e.loss}, gradient norm {e.grad_norm}) at step "
+                f"{e.step}, before the update; the weights are those of step {state.step}. "
+                f"Nothing is lost. Halve the learning rate in a new run, or look at the curves: "
+                f"wellfit report {job.run.path}"
+            ) from e
+        if finish(job, state, ledger, interrupt):
+            return Outcome("finished", state.step)
+        ledger.stopped(state, interrupt.signal)
+        return Outcome("stopped", state.step)
+
+
+def _due(every: Duration | str, step: int) -> bool:
+    """Whether something that happens every so many steps happens at this one."""
+    assert isinstance(every, Duration), "an undecided interval reached the loop"
+    assert every.unit == "steps", f"an undecided interval {every} reached the loop"
+    return step % int(every.amount) == 0
+
+
+def _save_due(job: Job, step: int, since_s: float) -> bool:
+    """Whether a checkpoint is due; by the clock its moment may differ between runs, its content not."""
+    every = job.recipe.checkpoint.every
+    if every.unit == "seconds":
+        return job.ranks.leads and since_s >= every.amount
+    return _due(every, step)
+
+
+class _Clock:
+    """Time spent training, over all attempts of a run."""
+
+    def __init__(self, before_s: float) -> None:
+        self.before_s, self.t0 = before_s, time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds, earlier attempts included."""
+        return self.before_s + time.monotonic() - self.t0

@@ -1,0 +1,92 @@
+"""The processes of one run, under torchrun or alone.
+
+Everything that training needs of ``torch.distributed`` is here: a sum, and an agreement.  Every
+function is the identity for a single process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import NamedTuple, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+T = TypeVar("T")
+TIMEOUT_S = 120  # a rank that is cut off is noticed in minutes, not torch's half hour
+
+
+class Ranks(NamedTuple):
+    """Who this process is among the processes of the run."""
+
+    rank: int
+    world: int
+    local: int
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the record and the checkpoints."""
+        return self.rank == 0
+
+
+def join(device: str) -> Ranks:
+    """Join the run's processes as torchrun's environment says; alone where it says nothing."""
+    if "RANK" not in os.environ:
+        return Ranks(0, 1, 0)
+    ranks = Ranks(
+        int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+    )
+    if device == "cuda":
+        torch.cuda.set_device(ranks.local)
+    backend = "nccl" if device == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(seconds=TIMEOUT_S))
+    return ranks
+
+
+def leave(ranks: Ranks) -> None:
+    """Leave the group that ``join`` joined."""
+    if ranks.world > 1:
+        dist.destroy_process_group()
+
+
+def sum_gradients(ranks: Ranks, params: Iterable[nn.Parameter]) -> None:
+    """Add every rank's gradients into each rank's, in one exchange.
+
+    A sum and not a mean: each rank has already divided by the count of the whole batch.
+    """
+    if ranks.world == 1:
+        return
+    grads = [p.grad for p in params if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in grads])
+    dist.all_reduce(flat)
+    for g, summed in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+        g.copy_(summed.view_as(g))
+
+
+def summed(ranks: Ranks, x: Tensor) -> Tensor:
+    """The sum of ``x`` over all ranks."""
+    if ranks.world > 1:
+        x = x.clone()
+        dist.all_reduce(x)
+    return x
+
+
+def agreed(ranks: Ranks, value: T) -> T:
+    """Rank 0's value, on every rank: for what is measured, and so differs between them."""
+    if ranks.world == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def any_of(ranks: Ranks, flags: int, *, device: str) -> int:
+    """The bits that are set on any rank, on every rank."""
+    if ranks.world == 1:
+        return flags
+    bits = torch.tensor([flags >> i & 1 for i in range(8)], dtype=torch.int32, device=device)
+    dist.all_reduce(bits, op=dist.ReduceOp.MAX)
+    return sum(int(bit) << i for i, bit in enumerate(bits.tolist()))

@@ -1,0 +1,42 @@
+"""The sample that is written at each evaluation, so that progress can be read."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from wellfit.model import generate
+from wellfit.train.job import Job
+from wellfit.train.state import TrainState
+
+
+@torch.inference_mode()
+def write_sample(job: Job, state: TrainState) -> str | None:
+    """What the model writes after the recipe's prompt now; None where no sample is asked for.
+
+    The same seed each time, so that only the model differs from one sample to the next.
+    """
+    cfg = job.recipe.evaluate.sample
+    if cfg is None:
+        return None
+    tokenizer = job.data.tokenizer
+    prompt = tokenizer.encode(cfg.prompt) if cfg.prompt else first_token(job)
+    ids = generate(
+        state.model,
+        [int(i) for i in prompt],
+        n_tokens=cfg.tokens,
+        temperature=cfg.temperature,
+        top_k=None,
+        top_p=None,
+        seed=job.recipe.train.seed,
+        stop_id=None,
+    )
+    return tokenizer.decode(np.array(list(ids), dtype=np.int64))
+
+
+def first_token(job: Job) -> np.ndarray:
+    """What an unprompted sample starts from: the end of a document, else how the text begins."""
+    if job.data.tokenizer.eos_id is not None:
+        return np.array([job.data.tokenizer.eos_id])
+    start = np.zeros(1, dtype=np.int64)
+    return job.data.splits["train"].gather(start, 1)[0]

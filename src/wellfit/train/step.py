@@ -1,0 +1,89 @@
+"""One optimizer step.
+
+Dims: B sequences of a micro-batch, T time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wellfit.model import Drop
+from wellfit.objectives import IGNORE, Tally
+from wellfit.optim import clip_by_norm
+from wellfit.train import ranks as group
+from wellfit.train.ranks import Ranks
+from wellfit.train.state import TrainState
+
+NatsOf = Callable[[Tensor, Tensor, Drop | None], Tally]
+
+
+class MicroBatch(NamedTuple):
+    """A part of a batch that goes through the model at once, still on the host."""
+
+    tokens_BT: Tensor
+    targets_BT: Tensor
+    drop: Drop | None
+
+
+class StepRecord(NamedTuple):
+    """What one step reports."""
+
+    step: int
+    loss: Tally  # of the whole batch, all ranks: the very sum that was differentiated
+    grad_norm: Tensor  # () before clipping
+    lr_scale: float
+
+
+class NonFinite(Exception):
+    """The loss or the gradient of a step is not finite; the weights are those before the step."""
+
+    def __init__(self, step: int, loss: float, grad_norm: float) -> None:
+        super().__init__(f"step {step}: loss {loss}, gradient norm {grad_norm}")
+        self.step, self.loss, self.grad_norm = step, loss, grad_norm
+
+
+def train_step(
+    state: TrainState,
+    micro_batches: Sequence[MicroBatch],
+    nats_of: NatsOf,
+    *,
+    lr_scale: float,
+    clip: float | None,
+    ranks: Ranks,
+) -> StepRecord:
+    """One optimizer step on the gradient of mean nats per counted target.
+
+    The divisor is the count of the whole batch over all ranks, known before backward, so the
+    result does not depend on how the batch was cut.
+
+    Raises ``NonFinite`` before the weights change, and ``ValueError`` when no target counts.
+    """
+    device = next(state.model.parameters()).device
+    own = torch.tensor(sum(int((m.targets_BT != IGNORE).sum()) for m in micro_batches))
+    count = int(group.summed(ranks, own.to(device)))  # before backward: the divisor of it all
+    if count == 0:
+        raise ValueError("every target in this batch is ignored; there is nothing to learn from")
+    total = torch.zeros((), device=device)
+    for micro in micro_batches:
+        tokens_BT = micro.tokens_BT.to(device, non_blocking=True)
+        targets_BT = micro.targets_BT.to(device, non_blocking=True)
+        part = nats_of(tokens_BT, targets_BT, micro.drop)
+        (part.total / count).backward()
+        total += part.total.detach()
+    params = [p for p in state.model.parameters() if p.requires_grad]
+    group.sum_gradients(ranks, params)
+    loss = Tally(group.summed(ranks, total), torch.tensor(count))
+    grad_norm = clip_by_norm(params, clip)
+    # One sync a step buys the guard: nothing non-finite ever reaches the weights.
+    if not bool(torch.isfinite(loss.total + grad_norm)):
+        state.optimizers.zero_grad()
+        raise NonFinite(state.step + 1, loss.mean(), float(grad_norm))
+    state.optimizers.step(lr_scale)
+    state.optimizers.zero_grad()
+    state.step += 1
+    state.tokens_seen += count
+    return StepRecord(state.step, loss, grad_norm, lr_scale)

@@ -1,0 +1,103 @@
+"""Try a recipe without running it: one real step, and what the whole would cost."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wellfit.config import Loaded, known
+from wellfit.plan import decide_horizon, decide_parts, laws, this_machine
+from wellfit.store import RunDir
+from wellfit.train.job import Job
+from wellfit.train.ranks import Ranks
+from wellfit.train.rehearse import Rehearsed, rehearse
+from wellfit.train.screen import Screen
+from wellfit.train.setup import Here, make_job, prepared
+from wellfit.units import format_bytes
+
+_FEW_BLOCKS = 8
+_MUCH_OVERLAP_FRAC = 0.01
+
+
+def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
+    """What ``wellfit check --json`` prints: cost, problems, and the audit of the data.
+
+    Raises what a real start would raise, before any run directory exists.
+    """
+    here = Here(this_machine(), Ranks(0, 1, 0), screen)
+    data = prepared(loaded.recipe, here.ranks, screen)
+    t0 = time.monotonic()
+    decision, shape = decide_parts(loaded.recipe, data, here.machine)
+    torch.set_num_threads(known(decision.recipe.train.threads))
+    job = make_job(decision, data, shape, RunDir(Path("unused")), here)
+    rehearsed = rehearse(job, t0=t0)
+    decision = decide_horizon(decision, data, shape, rehearsed.seen)
+    steps = int(decision.recipe.train.budget.amount)
+    parameters = sum(p.numel() for p in rehearsed.state.model.parameters())
+    state_bytes = _state_bytes(rehearsed)
+    disk_bytes = state_bytes * (decision.recipe.checkpoint.keep + 1) + 8 * parameters
+    peak_bytes = _peak_memory_bytes(job.device)
+    return {
+        "parameters": parameters,
+        "peak_memory_bytes": peak_bytes,
+        "seconds": steps * rehearsed.seen.step_s + laws.EVALUATIONS * rehearsed.seen.evaluation_s,
+        "disk_bytes": disk_bytes,
+        "problems": _problems(job, peak_bytes=peak_bytes, disk_bytes=disk_bytes, steps=steps),
+        "audit": data.audit,
+        "steps": steps,
+        "step_seconds": rehearsed.seen.step_s,
+        "tokens_per_s": known(decision.recipe.train.batch) * shape.context / rehearsed.seen.step_s,
+        "epochs": steps * known(decision.recipe.train.batch) * shape.context / job.epoch_tokens,
+        "baselines": job.baselines.as_dict(),
+        "explained": [line._asdict() for line in decision.explained],
+    }
+
+
+def _state_bytes(rehearsed: Rehearsed) -> int:
+    """Size of a checkpoint: weights, and at most two moments of each."""
+    parameters = sum(p.numel() * p.element_size() for p in rehearsed.state.model.parameters())
+    return 3 * parameters
+
+
+def _peak_memory_bytes(device: str) -> int:
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    scale = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
+
+
+def _problems(job: Job, *, peak_bytes: int, disk_bytes: int, steps: int) -> list[str]:
+    """What would spoil the run, or what its numbers would mean, each with what to type."""
+    out = []
+    free_bytes = shutil.disk_usage(Path.cwd()).free
+    if disk_bytes > free_bytes:
+        out.append(
+            f"the run needs about {format_bytes(disk_bytes)} of disk and {format_bytes(free_bytes)} "
+            "are free: write checkpoint.keep=1, or make room"
+        )
+    if peak_bytes > 0.9 * job.machine.memory_bytes and job.device == "cpu":
+        out.append(
+            f"one step took {format_bytes(peak_bytes)} of {format_bytes(job.machine.memory_bytes)}: "
+            "halve train.micro_batch"
+        )
+    if len(job.val_blocks) < _FEW_BLOCKS:
+        out.append(
+            f"val has only {len(job.val_blocks)} blocks of {job.shape.context} tokens, too few for "
+            "an interval: raise data.split.val"
+        )
+    for split, overlap in (job.data.audit.get("overlap") or {}).items():
+        share = overlap.get("share", 0.0) if isinstance(overlap, dict) else 0.0
+        if share > _MUCH_OVERLAP_FRAC:
+            out.append(
+                f"{share:.1%} of {split} also occurs in train, so its loss will look too good: "
+                "remove the repeated text"
+            )
+    if steps < 10:
+        out.append(f"the budget is only {steps} steps: raise train.budget")
+    return out

@@ -1,0 +1,72 @@
+"""Small corpora on disk, and their documents as the reader gives them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+
+from wellfit import config
+from wellfit.data import Prepared, Split, find_sources, prepare
+from wellfit.data.formats import pieces_of
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    """Write a file as its name says: text in UTF-8, packed for .gz and .zst."""
+    data = content.encode() if isinstance(content, str) else content
+    if path.suffix == ".gz":
+        data = gzip.compress(data)
+    if path.suffix == ".zst":
+        data = zstandard.compress(data)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def write_jsonl(path: Path, *records: dict[str, Any]) -> Path:
+    """Write one JSON object per line."""
+    return write(path, "".join(json.dumps(record) + "\n" for record in records))
+
+
+def data_of(path: Path | list[Path], **fields: Any) -> config.Data:
+    """The recipe's data section for a path."""
+    paths = [str(p) for p in path] if isinstance(path, list) else str(path)
+    return config.Data(path=paths, **fields)
+
+
+def read(path: Path | list[Path], **fields: Any) -> list[str]:
+    """Each document's text; of a bad one, ``BAD`` and the kind of trouble."""
+    data = data_of(path, **fields)
+    found, text = [], ""
+    for file in find_sources(data).files:
+        for piece in pieces_of(file, data, lambda _: None):
+            text += piece.text
+            if piece.ends:
+                found.append(f"BAD {piece.bad.kind}" if piece.bad else text)
+                text = ""
+    return found
+
+
+def prepared(
+    path: Path | list[Path], cache: Path, tokenizer: config.Tokenizer | None = None, **fields: Any
+) -> Prepared:
+    """Prepare with bytes as tokens, unless another tokenizer is asked for."""
+    return prepare(data_of(path, **fields), tokenizer or config.ByteTokenizer(), cache=cache)
+
+
+def spelled(made: Prepared, name: str) -> list[str]:
+    """The documents of a split, decoded from its tokens, each with its end if it has one."""
+    split = made.splits[name]
+    parts = np.split(split.tokens, split.doc_starts[1:])
+    return [made.tokenizer.decode(part) for part in parts]
+
+
+def stream(tokens: list[int] | np.ndarray, *, doc_starts: list[int] | None = None) -> Split:
+    """A split that lies in memory."""
+    ids = np.asarray(tokens, dtype=np.uint16)
+    starts = np.asarray(doc_starts if doc_starts is not None else [0], dtype=np.int64)
+    return Split("train", ids, starts, len(ids), "a" * 64)

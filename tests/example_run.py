@@ -1,0 +1,280 @@
+"""A whole run directory, made in a moment: what a small character model's record looks like.
+
+The curves are drawn, not trained, but every number in it is consistent with the others, so
+that a page made from it can be judged by eye.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.store import Evaluation, Record, RunDir, RunLock
+
+STEPS, BATCH, CONTEXT, VOCAB = 720, 32, 128, 65
+TOKENS_PER_STEP = BATCH * CONTEXT
+BASELINES = {"uniform": math.log(VOCAB), "unigram": 3.3089, "bigram": 2.4519}
+EVALUATED_EVERY, CRASHED_AT, RESUMED_FROM = 40, 431, 400
+TRAIN_TOKENS, VAL_TOKENS, TEST_TOKENS = 1_003_854, 55_770, 55_770
+
+SAMPLES = {
+    0: "kQ;ZbjW3eJ$mXhv&fY'NdlOgCu\nrPIaxTtEqs,M!RzDVSwp.B:nU?KH-yoAFLGi cqWZJx3m$;vbN&fhQ",
+    40: "Bt he stor wind, thes ar hathe mou be the ans\nThe f an sthe to ther, ond fou wit me",
+    120: "MORENCE:\nWhat shen the me tord of the lord so wither,\nAnd be thour fathe hart me.",
+    320: "DUKE OF HEREN:\nI have the morning of the world to stand,\nAnd so the prince that "
+    "were mine enemy\nIs come to part the father of my hand.",
+    720: "MARGERY:\nThe winter, sir, is kinder than your word;\nIt only takes the leaf and "
+    "leaves the tree.\n\nCAPTAIN:\nThen let it snow, and let the gates be barred,\nFor I have "
+    "neither word nor leaf to thee.",
+}
+
+FINDINGS = [
+    {
+        "code": "train-val-gap",
+        "severity": "info",
+        "claim": "val loss is 0.06 nats above train loss, and the gap has stopped growing.",
+        "evidence": {"gap": 0.0612, "gap_at_half": 0.0588, "n_blocks": 64},
+        "advice": "Nothing to do; a gap of this size is what unseen text costs.",
+        "change": {},
+        "confidence": 0.93,
+        "source": "",
+    },
+    {
+        "code": "throughput-fell",
+        "severity": "warn",
+        "claim": "Steps took 1.4 times as long between steps 300 and 340 as before and after.",
+        "evidence": {"from_step": 300, "to_step": 340, "tokens_per_s": 17100, "usual": 24200},
+        "advice": "Another program used the cores; run on a quiet machine or set train.threads.",
+        "change": {"train.threads": 2},
+        "confidence": None,
+        "source": "docs/diagnose.md#throughput",
+    },
+]
+
+
+def build_example_run(path: Path, *, kind: str = "well-fit", seed: int = 1) -> RunDir:
+    """Make a finished run of ``kind`` (well-fit, overfit, diverged, running) at ``path``."""
+    rng = np.random.default_rng(seed)
+    run = RunDir.create(path)
+    _write_files(run)
+    with RunLock(run):
+        first = Record.open(run, from_step=0)
+        _write_facts(first)
+        first.event("started", 0, seed=1)
+        first.event("rehearsed", 0, choice="train.compile", value=True, reason="1.31 times faster")
+        if kind in ("diverged", "running"):
+            last = {"diverged": 83, "running": 275}[kind]
+            _write_steps(first, rng, 0, last, kind=kind)
+            if kind == "diverged":
+                first.series(last + 1, {"loss": math.nan, "grad_norm": math.inf})
+                first.event("diverged", last + 1, loss=math.nan, batch="bad/84")
+            first.close("diverged" if kind == "diverged" else None)
+            return run
+        _write_steps(first, rng, 0, CRASHED_AT, kind=kind)
+        first.close()  # as a crash leaves it: with the status it had
+        second = Record.open(run, from_step=RESUMED_FROM)
+        second.event("resumed", RESUMED_FROM, checkpoint="step-00000400")
+        _write_steps(second, rng, RESUMED_FROM, STEPS, kind=kind)
+        _write_end(second, kind)
+        second.close("finished")
+    return run
+
+
+def _write_files(run: RunDir) -> None:
+    run.recipe.write_text("data: {path: input.txt}\ntrain: {budget: 2 minutes}\n")
+    run.resolved.write_text(json.dumps({"recipe": RECIPE, "explained": EXPLAINED}, indent=1))
+    run.environment.write_text(json.dumps(ENVIRONMENT))
+    run.data.write_text(json.dumps(DATA))
+    run.model.mkdir()
+    run.report.write_text("made by the test that reads it")
+
+
+def _write_facts(record: Record) -> None:
+    facts = {
+        "steps_total": STEPS, "parameters": 1_837_056, "tokens_per_step": TOKENS_PER_STEP,
+        "epoch_tokens": TRAIN_TOKENS, "budget": "2 minutes", "seed": 1, "baselines": BASELINES,
+        "data": "input.txt", "precision": "bf16 with fp32 masters (the processor has AMX)",
+    }  # fmt: skip
+    for key, value in facts.items():
+        record.fact(key, value)
+
+
+def _mean_loss(step: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Nats per character on unseen-by-chance text: falls to bigram fast, then slowly."""
+    s = np.asarray(step, dtype=np.float64)
+    early = (BASELINES["uniform"] - 2.38) * np.exp(-s / 14)
+    slow = 2.38 - 0.86 * (1 - np.exp(-s / 185)) - 0.03 * (s / STEPS) ** 2
+    return early + slow
+
+
+def _write_steps(record: Record, rng: np.random.Generator, start: int, end: int, *, kind: str):
+    before_s = start / STEPS * 118.0
+    for step in range(start, end + 1):
+        if step > start:
+            slow = 1.42 if 300 <= step < 340 else 1.0
+            rate = 24_200 / slow * (1 + 0.03 * rng.standard_normal())
+            before_s += TOKENS_PER_STEP / rate
+            loss = float(_mean_loss(step)) + 0.035 * rng.standard_normal()
+            if kind == "diverged" and step > 70:
+                loss += 0.02 * 1.45 ** (step - 70)
+            warmup = min(1.0, step / 15)
+            record.series(step, {
+                "loss": loss,
+                "lr": 0.02 * warmup * (1 - (step - 15) / (STEPS - 15) if step > 15 else 1),
+                "grad_norm": 0.35 + 2.2 * math.exp(-step / 30) + 0.05 * abs(rng.standard_normal()),
+                "tokens_per_s": rate,
+                "tokens": step * TOKENS_PER_STEP,
+                "elapsed_s": before_s,
+            })  # fmt: skip
+        if step % EVALUATED_EVERY == 0 and (step > start or not start):
+            _write_evaluation(record, step, kind)
+    record.flush()
+
+
+def _write_evaluation(record: Record, step: int, kind: str) -> None:
+    for split in ("train", "val"):
+        record.evaluation(example_evaluation(step, split, "fixed blocks", kind=kind))
+    record.event("evaluated", step)
+    if step and step % 120 == 0:
+        record.event("saved", step, checkpoint=f"step-{step:08d}", bytes=22_040_064, seconds=0.41)
+    if step in SAMPLES:
+        record.sample(step, "", SAMPLES[step])
+
+
+def example_evaluation(step: int, split: str, basis: str, *, kind: str = "well-fit") -> Evaluation:
+    """What a look at a split gives: the blocks differ in how hard they are, always the same way."""
+    total = {"train": TRAIN_TOKENS, "val": VAL_TOKENS, "test": TEST_TOKENS}[split]
+    n_blocks = 64 if basis == "fixed blocks" else math.ceil(total / CONTEXT)
+    counts = np.full(n_blocks, CONTEXT, dtype=np.int64)
+    if basis == "full split":
+        counts[-1] = total - CONTEXT * (n_blocks - 1)
+    hardness = 0.15 * np.random.default_rng(len(split) + n_blocks).standard_normal(n_blocks)
+    progress = min(1.0, step / STEPS)
+    gap = {"train": -0.012, "val": 0.05, "test": 0.062}[split] * (1 - math.exp(-step / 150))
+    if kind == "overfit" and step > 320:
+        rise = (step - 320) / (STEPS - 320)
+        gap += {"train": -0.24, "val": 0.26, "test": 0.25}[split] * rise
+    spread = hardness - hardness.mean()
+    nats = (float(_mean_loss(step)) + gap + spread * (0.4 + 0.6 * progress)) * counts
+    loss = float(nats.sum() / counts.sum())
+    half = 1.96 * float(np.std(nats / counts)) / math.sqrt(n_blocks)
+    return Evaluation(
+        step=step, split=split, basis=basis, checkpoint_step=step, nats=nats, counts=counts,
+        n_bytes=int(counts.sum()), n_documents=1, loss_lo=loss - half, loss_hi=loss + half,
+    )  # fmt: skip
+
+
+def _write_end(record: Record, kind: str) -> None:
+    fixed = {
+        (split, step): example_evaluation(step, split, "fixed blocks", kind=kind).loss
+        for split in ("train", "val")
+        for step in range(0, STEPS + 1, EVALUATED_EVERY)
+    }
+    best = min(range(0, STEPS + 1, EVALUATED_EVERY), key=lambda step: fixed["val", step])
+    record.event("looked-at-test", best, checkpoint_step=best)
+    for split in ("train", "val", "test"):
+        record.evaluation(example_evaluation(best, split, "full split", kind=kind))
+    verdict = _verdict(kind, fixed, best)
+    record.findings(STEPS, [verdict, *FINDINGS])
+    record.fact("verdict", verdict)
+    record.event("finished", STEPS, chosen_step=best)
+
+
+def _verdict(kind: str, fixed: dict[tuple[str, int], float], best: int) -> dict:
+    """A verdict in the shape of every finding, with the numbers of the drawn curves."""
+    train, val = fixed["train", STEPS], fixed["val", STEPS]
+    before = fixed["val", STEPS - 80]
+    claims = {
+        "well-fit": f"val loss has stopped falling (it changed by {val - before:+.3f} nats in the "
+        f"last tenth of the run) and stays within {val - train:.2f} nats of train loss",
+        "overfit": f"val loss has risen by {val - fixed['val', best]:.2f} nats since step {best}, "
+        "while train loss kept falling",
+    }
+    return {
+        "code": kind,
+        "severity": "info" if kind == "well-fit" else "warn",
+        "claim": claims[kind],
+        "evidence": {
+            "val_loss": val, "train_loss": train, "gap": val - train, "change": val - before,
+            "bigram": BASELINES["bigram"], "n_blocks": 64,
+        },
+        "advice": "" if kind == "well-fit" else "Stop earlier, or add dropout and run again.",
+        "change": {} if kind == "well-fit" else {"regularize.dropout": 0.2},
+        "confidence": 0.94,
+        "source": "",
+    }  # fmt: skip
+
+
+RECIPE = {
+    "task": {"kind": "language-model"},
+    "data": {"path": "input.txt", "format": "text",
+             "split": {"kind": "tail", "val": 0.05, "test": 0.05}},
+    "tokenizer": {"kind": "char"},
+    "model": {"kind": "decoder", "family": "nanochat", "depth": 4, "width": 192, "heads": 3,
+              "context": 128},
+    "train": {"budget": "2 minutes", "batch": 32, "seed": 1, "precision": "bf16", "compile": True},
+    "optim": {"kind": "muon", "lr": 0.02, "momentum": 0.95},
+    "schedule": {"kind": "linear", "warmup": 0.02, "floor": 0.0},
+    "regularize": {"dropout": 0.0, "weight_decay": 0.0, "clip": {"kind": "norm", "max": 1.0}},
+    "stop": {"patience": 5},
+    "evaluate": {"every": "40 steps"},
+    "checkpoint": {"every": "5 minutes", "keep": 3},
+}  # fmt: skip
+
+_WHY = {
+    "data.path": ("recipe.yaml:1:8", "", ""),
+    "train.budget": ("recipe.yaml:2:9", "", ""),
+    "data.split.kind": ("command line", "", ""),
+    "model.width": ("auto", "48 per layer of depth, rounded to whole heads of 64", "docs/laws.md"),
+    "model.context": ("auto", "the longest that keeps 8 sequences per core", "docs/laws.md"),
+    "train.batch": ("auto", "4,096 tokens a step: 700 steps fit the budget", "arXiv:1812.06162"),
+    "train.compile": ("auto", "measured: 1.31 times faster, pays back in 14 s", "rehearsal"),
+    "optim.lr": ("auto", "0.02 for matrices of any width under Muon", "arXiv:2502.16982"),
+    "evaluate.every": ("auto", "18 looks at val in the run, 2% of its time", "docs/laws.md"),
+}
+
+
+def _explained(section: dict, prefix: str = "") -> list[dict]:
+    rows = []
+    for key, value in section.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            rows += _explained(value, f"{name}.")
+            continue
+        origin, reason, source = _WHY.get(name, ("default", "", ""))
+        rows.append({"key": name, "value": value, "origin": origin, "reason": reason,
+                     "source": source})  # fmt: skip
+    return rows
+
+
+EXPLAINED = _explained(RECIPE)
+
+ENVIRONMENT = {
+    "machine": {
+        "cpu": "Intel Xeon Processor (SapphireRapids)", "cores": 2, "cpu_flags": ["amx_bf16"],
+        "memory_bytes": 25_282_281_472, "gpu": None, "gpu_memory_bytes": 0,
+        "system": "Linux 6.1", "python": "3.11.7", "torch": "2.13.0+cpu",
+        "summary": "2 cores of Intel Xeon Processor (SapphireRapids), torch 2.13.0+cpu",
+    },
+    "versions": {"wellfit": "0.1.0", "torch": "2.13.0+cpu", "numpy": "2.4.6"},
+    "git_commit": "4d92f1c", "threads": 2, "precision": "bf16",
+}  # fmt: skip
+
+DATA = {
+    "fingerprint": "9f2b7c4e1d3a5b6c7d8e9f00112233445566778899aabbccddeeff0011223344",
+    "audit": {
+        "splits": {
+            "train": {"documents": 1, "tokens": TRAIN_TOKENS, "bytes": TRAIN_TOKENS},
+            "val": {"documents": 1, "tokens": VAL_TOKENS, "bytes": VAL_TOKENS},
+            "test": {"documents": 1, "tokens": TEST_TOKENS, "bytes": TEST_TOKENS},
+        },
+        "duplicates_dropped": 0,
+        "skipped": 0,
+        "overlap": {"val": 0.0021, "test": 0.0018},
+        "bytes_per_token": 1.0,
+    },
+}

@@ -1,0 +1,134 @@
+"""The card at the end of a run."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.example_run import build_example_run
+from wellfit.report import card, card_text, next_commands
+from wellfit.store import Record, read_run
+from wellfit.units import format_count, format_span
+
+KINDS = ["well-fit", "overfit", "diverged", "running"]
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    return {kind: read_run(build_example_run(root / kind, kind=kind).path) for kind in KINDS}
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for inner in value.values() for leaf in _leaves(inner)]
+    if isinstance(value, list):
+        return [leaf for inner in value for leaf in _leaves(inner)]
+    return [value]
+
+
+def _known(leaves: list[Any], number: str) -> bool:
+    """Whether some number of the JSON, rounded as the card rounds it, is ``number``."""
+    digits = len(number.partition(".")[2])
+    values = [leaf for leaf in leaves if isinstance(leaf, int | float)]
+    rounded = {f"{value:,.{digits}f}" for value in values} | {f"{value:g}" for value in values}
+    return number in rounded or number in {f"{100 * value:.0f}" for value in values}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_number_on_the_card_is_in_the_json(views, kind):
+    leaves = _leaves(json.loads(json.dumps(views[kind].summary(), allow_nan=False)))
+    text = " ".join(card_text(views[kind], width=200).split())  # long sentences were wrapped
+    spans = [
+        f(x) for f in (format_span, format_count) for x in leaves if isinstance(x, int | float)
+    ]
+    said = [line for leaf in leaves if isinstance(leaf, str) for line in leaf.splitlines() if line]
+    said += [line[0].upper() + line[1:] for line in said]
+    for words in sorted({*spans, *said}, key=len, reverse=True):
+        # as whole words, and not a bare number, which could be part of another one
+        if re.search("[A-Za-z]", words):
+            text = re.sub(rf"(?<![\w.]){re.escape(words)}(?!\w)", "", text)
+    text = text.replace("95%", "")  # the name of the interval, not a result
+    numbers = re.findall(r"-?\d[\d,]*(?:\.\d+)?", text)
+    # whoever reads the card can find each number again by a program
+    assert [number for number in numbers if not _known(leaves, number)] == []
+    # and the search did see numbers
+    assert len(numbers) >= 6
+
+
+def test_the_card_says_the_verdict_first(views):
+    text = card_text(views["overfit"])
+    # words, how sure, why, what to try, then the number that counts
+    parts = ["Overfit", "confidence 94%", "Val loss has risen", "dropout", "bits per byte on test"]
+    assert sorted(parts, key=text.index) == parts
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_card_fits_the_terminal(views, kind, width):
+    text = card_text(views[kind], width=width)
+    path = str(views[kind].run.path)
+    too_wide = [row for row in text.splitlines() if len(row) > width and path not in row]
+    # only what is to be copied whole may go over the edge
+    assert not too_wide
+
+
+def test_paths_are_whole_however_narrow_the_terminal(views):
+    # a path broken over two lines cannot be copied
+    assert str(views["well-fit"].run.report) in card_text(views["well-fit"], width=40)
+
+
+def test_the_card_needs_no_colour_and_no_unicode(views):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="strict")
+    console = Console(file=out, width=80, color_system=None)
+    console.print(card(views["overfit"]), soft_wrap=True)
+    out.flush()
+    # every mark has a stand-in
+    assert b"Overfit" in out.buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "first"),
+    [
+        ("well-fit", "wellfit sample"),
+        ("overfit", "wellfit train"),
+        ("diverged", "wellfit report"),
+        ("running", "wellfit resume"),
+    ],
+)
+def test_the_next_command_fits_what_happened(views, kind, first):
+    commands = next_commands(views[kind].summary())
+    # three, and the most useful one leads
+    assert len(commands) == 3 and commands[0].startswith(first)
+
+
+def test_commands_can_be_typed_as_they_stand(tmp_path):
+    run = build_example_run(tmp_path / "my run; rm x", kind="overfit")
+    commands = next_commands(read_run(run.path).summary())
+    # a name with a space or worse is quoted for the shell
+    assert commands[0] == f"wellfit train '{run.path}/recipe.yaml' regularize.dropout=0.2"
+    assert commands[1] == f"wellfit sample '{run.path}'"
+
+
+def test_what_a_model_wrote_cannot_command_the_terminal(tmp_path):
+    run = build_example_run(tmp_path / "run", kind="running")
+    record = Record.open(run, from_step=None)
+    record.sample(400, "", "a\x1b[2Jb\x07\n\x9b31m")
+    record.close()
+    text = card_text(read_run(run.path))
+    # escape sequences show as replacement characters
+    assert "a\ufffd[2Jb\ufffd" in text and "\x1b" not in text and "\x9b" not in text
+
+
+def test_a_run_that_has_only_begun_has_a_card(run_path):
+    from wellfit.store import RunDir
+
+    Record.open(RunDir.create(run_path), from_step=0).close("failed")
+    text = card_text(read_run(run_path))
+    # nothing measured, nothing invented
+    assert "Failed" in text and "At step 0" not in text and "An error ended it at step 0" in text

@@ -1,0 +1,84 @@
+"""Numbers and codes in words."""
+
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import pytest
+
+from wellfit.report import words
+from wellfit.store import Status
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "off"), (True, "yes"), (3, "3"), (55_770, "55,770"), (0.02, "0.02"),
+        (1.5571382, "1.557"), (-0.0155, "-0.0155"), (2.0, "2"), (math.nan, "not a number"),
+        (math.inf, "infinite"), (3e-05, "3e-05"), ([], "none"), ({}, "none"),
+        ([1, "a"], "1, a"), ({"n_blocks": 64}, "blocks 64"), ("text", "text"),
+    ],
+)  # fmt: skip
+def test_values_read_naturally(value, text):
+    assert words.value_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(4.7453, "4.75"), (65.0, "65.0"), (11.6, "11.6"), (512.3, "512"), (50257.2, "50,257"),
+     (math.inf, "inf"), (None, "\u2013")],
+)  # fmt: skip
+def test_perplexities_have_three_figures(value, text):
+    assert words.perplexity_text(value) == text
+
+
+def test_intervals_need_both_ends():
+    assert words.interval_text([1.5, 1.6]) == "1.500 to 1.600"
+    # half an interval says nothing
+    assert words.interval_text([1.5, None]) == words.interval_text([math.nan, 2.0]) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "typed"),
+    [
+        (2, "train.x=2"), (None, "train.x=null"), (True, "train.x=true"), (0.2, "train.x=0.2"),
+        ("4 minutes", "train.x='4 minutes'"), ({"a": 1}, "train.x='{\"a\": 1}'"),
+        ("muon", "train.x=muon"),
+    ],
+)  # fmt: skip
+def test_changes_can_be_typed(value, typed):
+    # as YAML for the recipe, quoted for the shell
+    assert words.override_text("train.x", value) == typed
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("val fell", "Val fell."), ("Done.", "Done."), ("", ""), ("why?", "Why?")]
+)
+def test_sentences_begin_and_end(text, told):
+    assert words.sentence(text) == told
+
+
+@pytest.mark.parametrize("status", [*get_args(Status), "crashed"])
+def test_every_status_has_words(status):
+    summary = {"verdict": None, "status": status, "step": 84, "steps_total": 720}
+    # without a verdict the run still says how it stands
+    assert words.verdict_title(summary) in words.STATUSES.values()
+    assert "84 of 720" in words.verdict_claim(summary)
+
+
+def test_every_verdict_has_a_meaning():
+    # the codes of the contract
+    codes = "well-fit overfit underfit undertrained diverged no-signal undecided".split()
+    assert list(words.VERDICTS) == list(words.MEANINGS) == codes
+
+
+def test_wrapping_keeps_line_ends_and_folds_long_words():
+    assert words.wrapped("ab cd\n\nef", 3) == ["ab", "cd", "", "ef"]
+    # a word longer than the row is folded, not lost
+    assert "".join(words.wrapped("x" * 25, 10)) == "x" * 25
+
+
+def test_fingerprints_are_shortened_and_long_texts_cut():
+    assert words.fact_text("ab" * 32) == "ab" * 6
+    assert len(words.fact_text("word " * 200)) == 240
