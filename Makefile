@@ -84,7 +84,8 @@ $(PY):
 
 # What the tests need from outside pip.  Without it they skip themselves and say so.
 browser:
-	@for name in chromium chromium-browser google-chrome; do \
+	@grep -rqs --include='*.py' 'mark\.browser' tests || exit 0; \
+	for name in chromium chromium-browser google-chrome; do \
 		command -v $$name >/dev/null && exit 0; done; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing Chromium for the browser tests ..."; \

@@ -267,14 +267,18 @@ ENVIRONMENT = {
 DATA = {
     "fingerprint": "9f2b7c4e1d3a5b6c7d8e9f00112233445566778899aabbccddeeff0011223344",
     "audit": {
+        "files": {"read": 1, "bytes": 1_115_394, "ignored": {}},
         "splits": {
             "train": {"documents": 1, "tokens": TRAIN_TOKENS, "bytes": TRAIN_TOKENS},
             "val": {"documents": 1, "tokens": VAL_TOKENS, "bytes": VAL_TOKENS},
             "test": {"documents": 1, "tokens": TEST_TOKENS, "bytes": TEST_TOKENS},
         },
-        "duplicates_dropped": 0,
-        "skipped": 0,
-        "overlap": {"val": 0.0021, "test": 0.0018},
-        "bytes_per_token": 1.0,
+        "skipped": {"records": 0, "kinds": {}, "at": []},
+        "duplicates": {"across": {"val": 0, "test": 0}, "dropped": True, "counted_frac": 1.0},
+        "overlap": {
+            "val": {"share": 0.0021, "windows": 55_696},
+            "test": {"share": 0.0018, "windows": 55_696},
+        },
+        "tokenizer": {"kind": "char", "vocab_size": VOCAB, "eos_id": None},
     },
 }

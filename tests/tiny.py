@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from wellfit.model import Decoder, Shape, build_decoder
 
 
@@ -36,5 +38,14 @@ def tiny_shape(**changes: Any) -> Shape:
 
 
 def tiny_decoder(seed: int = 1, **changes: Any) -> Decoder:
-    """A decoder of ``tiny_shape``, drawn from the seed."""
-    return build_decoder(tiny_shape(**changes), seed=seed)
+    """A decoder of ``tiny_shape`` whose every weight matters.
+
+    Fresh weights would not do: the head and the outputs of blocks start at zero, so nothing
+    before them would get a gradient.
+    """
+    decoder = build_decoder(tiny_shape(**changes), seed=seed)
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in decoder.parameters():
+            p += 0.2 * torch.randn(p.shape, generator=draw)
+    return decoder

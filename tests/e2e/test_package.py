@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytest.importorskip("hatchling", reason="needs the [test] extra, as make test installs it")
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:

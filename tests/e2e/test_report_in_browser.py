@@ -50,7 +50,7 @@ OVERLAPS = """
     const boxes = [...svg.querySelectorAll("text")].map(t => [t, t.getBoundingClientRect()]);
     const page = svg.getBoundingClientRect();
     boxes.forEach(([t, a], i) => {
-      if (a.right > page.right + 8 || a.left < page.left - 8) found.push(["outside", t.textContent]);
+      if (a.right > page.right + 8 || a.left < page.left - 8) found.push(["out", t.textContent]);
       for (const [u, b] of boxes.slice(i + 1))
         if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
             Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4)
@@ -138,7 +138,7 @@ def test_light_and_dark_are_two_looks(visit, pages):
 def test_the_views_of_the_curves_change_without_scripts(visit, pages, scripts):
     tab = visit(pages["overfit"], scripts=scripts)
     assert tab.locator(".view-0").is_visible() and not tab.locator(".view-1").is_visible()
-    tab.get_by_label("Close up").check(force=True)
+    tab.get_by_text("Close up").click()
     # plain HTML does it
     assert tab.locator(".view-1 svg").first.is_visible()
     assert not tab.locator(".view-0").is_visible()
@@ -151,7 +151,7 @@ def test_a_chart_shows_its_numbers_to_mouse_and_keyboard(visit, pages):
     chart.hover(position={"x": box["width"] / 2, "y": box["height"] / 2})
     shown = chart.locator(".crosshair text").all_text_contents()
     # the step and each curve's value there
-    assert shown[0].startswith("step 4") and "batch loss" in shown
+    assert shown[0].startswith("step ") and "batch loss" in shown
     assert any(text.startswith("val") for text in shown)
     speed = tab.locator(".trio svg").last
     speed.focus()
@@ -167,9 +167,7 @@ def test_what_is_folded_opens(visit, pages):
     tab = visit(pages["well-fit"], scripts=False)
     tab.get_by_text("The same as numbers").click()
     # the chart's numbers, for those who cannot see it
-    assert tab.get_by_role("cell", name="1.544 to 1.571").first.is_visible() or (
-        tab.locator("details[open] tbody tr").count() == 19
-    )
+    assert tab.locator("details[open] tbody tr").count() == 19
 
 
 def test_the_page_prints(visit, pages):

@@ -114,7 +114,9 @@ def verify(checkpoint: Committed) -> None:
     for name, wanted in files.items():
         found = _fingerprint(path / name)
         if found != wanted:
-            raise CheckpointError(f"{path / name}: does not match its manifest ({_differs(wanted, found)})")
+            raise CheckpointError(
+                f"{path / name}: does not match its manifest ({_differs(wanted, found)})"
+            )
 
 
 def load(checkpoint: Committed) -> Contents:

@@ -49,7 +49,10 @@ def explain(
     if json:
         as_json(lines)
         return 0
-    table = Table("key", "value", "from", "why", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("key", no_wrap=True)
+    for name in ("value", "from", "why"):
+        table.add_column(name, overflow="fold")
     for line in lines:
         why = f"{line['reason']} [{line['source']}]" if line["source"] else line["reason"]
         table.add_row(line["key"], str(line["value"]), str(line["origin"]), why)

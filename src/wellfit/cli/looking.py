@@ -17,15 +17,14 @@ Target = Annotated[
     Path, typer.Argument(metavar="RUN|MODEL_DIR", help="A run, or a model in published layout.")
 ]
 
-runs = typer.Typer(
-    help="The record of what was run.", no_args_is_help=True, rich_markup_mode=None
-)
+runs = typer.Typer(help="The record of what was run.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def evaluate(
     target: Target,
     split: Annotated[
-        Literal["train", "val", "test"], typer.Option("--split", help="Which split of the run's data.")
+        Literal["train", "val", "test"],
+        typer.Option("--split", help="Which split of the run's data."),
     ] = "val",
     data: Annotated[
         Path | None, typer.Option("--data", help="Score this text instead of a split of the run.")
@@ -33,8 +32,8 @@ def evaluate(
     json: Json = False,
 ) -> int:
     """Measure a model: loss, perplexity and bits per byte, each with its 95% interval."""
-    from wellfit.cli.scoring import score_run, score_text
     from wellfit.cli.tables import evaluation_table
+    from wellfit.train.score import score_run, score_text
 
     scored = score_text(target, data) if data is not None else score_run(target, split)
     if json:
@@ -62,7 +61,7 @@ def sample(
     json: Json = False,
 ) -> int:
     """Let a model write."""
-    from wellfit.cli.scoring import Sampling, stream_text
+    from wellfit.train.score import Sampling, stream_text
 
     pieces = []
     how = Sampling(tokens, temperature, top_k, top_p, seed)

@@ -26,8 +26,13 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; every way out has the exit code that DESIGN section 6 gives it."""
-    import wellfit.cli.commands  # noqa: F401  # registers the commands on the app
+    from wellfit.cli.commands import register
 
+    # How long idle threads spin before they sleep, in loop turns.  OpenMP's own default takes
+    # a core from whoever else needs it: on a busy machine a step took four times as long
+    # (LOG.md, 2026-11-21).  Read when torch is loaded, which is later than this.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    register(app)
     try:
         code = app(standalone_mode=False)
     except typer.Abort:

@@ -82,8 +82,8 @@ def export(
 
 def doctor(json: Json = False) -> int:
     """Say what this machine can do, what is missing, and what to install."""
-    from wellfit.cli.health import look_over
     from wellfit.cli.tables import doctor_table
+    from wellfit.plan.health import look_over
 
     found = look_over()
     if json:

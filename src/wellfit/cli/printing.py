@@ -27,7 +27,7 @@ def show_card(view: RunView) -> None:
 
     from wellfit.report import card
 
-    Console().print(card(view))
+    Console().print(card(view), soft_wrap=True)
 
 
 def _finite(value: Any) -> Any:

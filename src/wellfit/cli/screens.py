@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from wellfit.report import LiveState, line, line_header, panel
-from wellfit.train.screen import Screen
+from wellfit.report import LiveState, Screen, line, line_header, panel
 from wellfit.units import format_count
 
 _FRAME_S = 0.25

@@ -38,7 +38,9 @@ def runs_table(found: Sequence[Mapping[str, Any]], root: Path) -> None:
     """A list of runs, oldest first."""
     console = Console()
     if not found:
-        console.print(f"no runs under {root}. Start one with: wellfit train RECIPE", highlight=False)
+        console.print(
+            f"no runs under {root}. Start one with: wellfit train RECIPE", highlight=False
+        )
         return
     columns = ("run", "status", "step", "val loss", "test bits/byte", "time", "verdict")
     table = Table(*columns, box=None, pad_edge=False)

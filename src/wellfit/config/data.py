@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
@@ -10,10 +9,12 @@ from pydantic import AfterValidator, Field, model_validator
 from wellfit.config.fields import (
     Fraction,
     Name,
+    Paths,
+    PathsOrNull,
     Section,
     Size,
-    Text,
     Texts,
+    TextsOrNull,
     Wanted,
     conflict,
     write_percent,
@@ -60,9 +61,9 @@ class FilesSplit(Section):
 
     kind: Literal["files"] = "files"
     """How documents are divided among train, val and test."""
-    val: Texts
+    val: Annotated[Paths, Field(examples=["corpus/val.txt"])]
     """Files, folders or patterns of the val split."""
-    test: Texts | None = None
+    test: Annotated[PathsOrNull, Field(examples=["corpus/test.txt"])] = None
     """Files, folders or patterns of the test split; null for no test split."""
 
 
@@ -73,11 +74,11 @@ class ColumnSplit(Section):
     """How documents are divided among train, val and test."""
     column: Annotated[Name, Field(examples=["split"])]
     """The column or key that names the split."""
-    val: Texts
+    val: Annotated[Texts, Field(examples=["val"])]
     """Value or values of the column that mean val."""
-    test: Texts | None = None
+    test: Annotated[TextsOrNull, Field(examples=["test"])] = None
     """Value or values of the column that mean test; null for no test split."""
-    train: Texts | None = None
+    train: Annotated[TextsOrNull, Field(examples=["train"])] = None
     """Value or values of the column that mean train; null for every value not named above."""
 
 
@@ -103,7 +104,7 @@ def _check_shares(val: float, test: float) -> None:
 
 def _is_encoding(name: str) -> str:
     try:
-        b"".decode(codecs.lookup(name).name)  # refuses codecs such as base64 that make no text
+        b"text".decode(name, "replace")  # refuses codecs such as base64, which make no text
     except (LookupError, ValueError):
         raise ValueError(
             f"{name!r} is not an encoding that Python knows; write for example utf-8 or latin-1"
@@ -114,7 +115,7 @@ def _is_encoding(name: str) -> str:
 class Data(Section):
     """Which text to learn from, how it is read, and what is kept back."""
 
-    path: Annotated[Texts, Field(examples=["corpus/**/*.txt"])]
+    path: Annotated[Paths, Field(examples=["corpus/**/*.txt"])]
     """The text: files, folders or patterns, one or a list.
 
     In a pattern `**` stands for any folders.  Relative paths are looked up from the folder in
@@ -126,7 +127,7 @@ class Data(Section):
     """The column or key that holds the text, in files of records (all formats but text)."""
     document: Literal["file", "line", "paragraph"] = "file"
     """What one document is in files of format text; a paragraph ends at a blank line."""
-    encoding: Annotated[Text, AfterValidator(_is_encoding), Wanted("an encoding", "latin-1")] = (
+    encoding: Annotated[Name, AfterValidator(_is_encoding), Wanted("an encoding", "latin-1")] = (
         "utf-8"
     )
     """How the bytes of text files stand for characters; never guessed."""

@@ -11,7 +11,7 @@ from wellfit.config.structure import kind_of, one_of, variants
 from wellfit.config.suggest import nearest
 from wellfit.config.writing import write_partly
 from wellfit.errors import ConfigError
-from wellfit.units import format_bytes, format_count
+from wellfit.units import format_bytes
 
 # Fewer documents than this and a share of 5% is a handful of them, or none.
 FEW_DOCUMENTS = 200
@@ -74,7 +74,7 @@ def draft(
 
 
 def _data(facts: Mapping[str, Any]) -> dict[str, Choice]:
-    n_documents, n_bytes = facts.get("n_documents", 0), facts.get("n_bytes")
+    n_documents, n_bytes = facts.get("n_documents") or 0, facts.get("n_bytes")
     many = "one document" if n_documents == 1 else f"{n_documents:,} documents"
     counted = [many] if n_documents else []
     counted += [format_bytes(n_bytes)] if n_bytes else []
@@ -112,7 +112,7 @@ def _size(facts: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Cho
     where = str(gpu) if gpu else f"{cores} cores and no GPU" if cores else "no GPU"
     is_big = n_bytes >= BIG_BYTES
     depth = (12 if is_big else 8) if gpu else (6 if is_big else 4)
-    amount = f"{format_count(n_bytes)} bytes of text, {where}" if n_bytes else where
+    amount = f"{format_bytes(n_bytes)} of text, {where}" if n_bytes else where
     return {
         "model.depth": Choice(depth, amount),
         "train.budget": Choice("30 minutes" if is_big else "10 minutes"),

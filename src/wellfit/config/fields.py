@@ -287,5 +287,13 @@ Texts: TypeAlias = Annotated[
     PlainValidator(read_texts),
     PlainSerializer(lambda v: v if isinstance(v, str) else list(v)),
     WithJsonSchema(_TEXTS_SCHEMA),
-    Wanted("text, or a list of texts", "corpus/*.txt"),
+    Wanted("a text, or a list of texts", "[one, other]"),
+]
+TextsOrNull: TypeAlias = Annotated[
+    Texts | None, Wanted("a text, a list of texts, or null", "[one, other]")
+]
+# The same values as Texts, but names of files: what one means, the other cannot.
+Paths: TypeAlias = Annotated[Texts, Wanted("a path or pattern, or a list of them", "corpus/*.txt")]
+PathsOrNull: TypeAlias = Annotated[
+    Texts | None, Wanted("a path or pattern, a list of them, or null", "corpus/*.txt")
 ]

@@ -16,6 +16,7 @@ from wellfit.config.structure import (
     kind_of,
     section_for,
     variants,
+    wanted,
 )
 from wellfit.config.suggest import accepts, fields_at
 
@@ -92,15 +93,16 @@ def _lay(
 
 
 def _fitting(base: Tree, over: Tree, field: FieldInfo, path: Path, notices: list[str]) -> Tree:
-    """``base`` without the keys that only its own kind has, when ``over`` names another kind."""
+    """``base`` without the keys that its own kind has and the kind ``over`` names has not."""
     if "kind" not in over:
         return base
     old = section_for(field, plain(base))
     new = section_for(field, plain(over))
     if old is None or new is None or old is new:
         return base
-    gone = [k for k in base if k in old.model_fields and k not in new.model_fields]
-    kept = [k for k in base if k in new.model_fields and k != "kind"]
+    mine = [k for k in base if k in old.model_fields and k != "kind"]
+    kept = [k for k in mine if k in new.model_fields and _is_same(k, old, new)]
+    gone = [k for k in mine if k not in kept]
     if gone or kept:
         said = [f"left out: {_listed(gone, base, path)}"] if gone else []
         said += [f"kept: {_listed(kept, base, path)}"] if kept else []
@@ -109,6 +111,11 @@ def _fitting(base: Tree, over: Tree, field: FieldInfo, path: Path, notices: list
             f"{kind_of(new)}; {'; '.join(said)}"
         )
     return {k: entry for k, entry in base.items() if k not in gone}
+
+
+def _is_same(key: str, old: type[Section], new: type[Section]) -> bool:
+    """Whether a key of that name means the same in two kinds: a share is no file name."""
+    return wanted(old.model_fields[key]).what == wanted(new.model_fields[key]).what
 
 
 def _listed(keys: list[str], tree: Tree, path: Path) -> str:

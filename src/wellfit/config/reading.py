@@ -54,7 +54,7 @@ class Origin(NamedTuple):
     @property
     def prefix(self) -> str:
         """How a problem with this value begins."""
-        where = f"{self.where} {self.typed!r}" if self.typed else self.where
+        where = f"{self.where} {self.typed!r}" if self.kind == "flag" else self.where
         return f"{where}: " if where else ""
 
 

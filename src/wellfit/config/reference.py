@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from wellfit.config.aliases import ALIASES
+from wellfit.config.aliases import other_names
 from wellfit.config.fields import Section
 from wellfit.config.presets import presets
 from wellfit.config.recipe import Recipe
@@ -126,7 +126,7 @@ def _presets() -> str:
 
 def _other_names() -> str:
     by_key: dict[str, list[str]] = {}
-    for name, alias in ALIASES.items():
+    for name, alias in other_names().keys.items():
         by_key.setdefault(alias.key, []).append(f"`{name}`")
     lines = [
         "## What other trainers call it",

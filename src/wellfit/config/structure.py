@@ -76,7 +76,7 @@ def wanted(field: FieldInfo, *others: FieldInfo) -> Wanted:
     if others and takes_only_words(field):
         words = list(dict.fromkeys(w for f in (field, *others) for w in options(f)))
         return Wanted(one_of(words), words[0])
-    said = next((m for m in field.metadata if isinstance(m, Wanted)), None)
+    said = next((m for m in reversed(field.metadata) if isinstance(m, Wanted)), None)
     if said is None or takes_only_words(field):
         words = [*options(field), *(["null"] if can_be_null(field) else [])]
         return Wanted(one_of(words), words[0])

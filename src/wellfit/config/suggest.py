@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from wellfit.config.aliases import ADVICE, SECTIONS, WORDS, plain_name, say
+from wellfit.config.aliases import other_names, plain_name, say
 from wellfit.config.fields import Section, show
 from wellfit.config.reading import Origin, read_scalar
 from wellfit.config.structure import (
@@ -71,8 +71,8 @@ def for_unknown_key(path: Path, section: type[Section], value: Any, origin: Orig
         return Suggestion(f"belongs to kind {kinds}, and {dotted(at)}.kind is {kind}, {others}")
     if plain_name(key) in own:
         return _did_you_mean((*at, plain_name(key)))
-    if isinstance(value, dict) and plain_name(key) in SECTIONS:
-        return _did_you_mean((SECTIONS[plain_name(key)],))
+    if isinstance(value, dict) and (named := other_names().sections.get(plain_name(key))):
+        return _did_you_mean((named,))
     if said := _alias(path, value, origin):
         return said
     if close := nearest(key, own, cutoff=0.8):
@@ -103,7 +103,7 @@ def _keys(what: str, names: Sequence[str]) -> str:
 def _alias(path: Path, value: Any, origin: Origin) -> Suggestion | None:
     said = say(dotted(path[:-1]), path[-1], value)
     if said is None:
-        advice = ADVICE.get(plain_name(path[-1]))
+        advice = other_names().advice.get(plain_name(path[-1]))
         return Suggestion(f"unknown key; {advice}") if advice else None
     is_section = said.value.startswith("{")
     if is_section or any(accepts(f, read_scalar(said.value)) for f in fields_at(said.key)):
@@ -139,7 +139,7 @@ def _elsewhere(key: str, value: Any, origin: Origin) -> Suggestion | None:
 
 def for_word(key: str, value: str, among: Sequence[str]) -> str | None:
     """The word meant by one that is not on the list."""
-    known = WORDS.get(key, {}).get(value.lower())
+    known = other_names().words.get(key, {}).get(value.lower())
     return known if known in among else nearest(value, among)
 
 

@@ -80,7 +80,8 @@ def _comment(text: str, indent: str) -> str:
 
 def _with_note(line: str, note: str | None, indent: str) -> str:
     """The line with its note behind it, or above it where that would be too wide."""
-    text = " ".join((note or "").split())
+    text = "".join(c if c.isprintable() else " " for c in note or "")
+    text = " ".join(text.split())
     if not text:
         return line
     if len(line) + len(text) + 4 <= _WIDTH:

@@ -10,7 +10,7 @@ from wellfit.data.batches import (
     train_rows,
 )
 from wellfit.data.cache import cache_folder
-from wellfit.data.prepare import Prepared, prepare, prepare_for_eval
+from wellfit.data.prepared import Prepared, prepare, prepare_for_eval
 from wellfit.data.progress import Progress, Stage
 from wellfit.data.sources import SourceFile, Sources, find_sources
 from wellfit.data.stream import Split

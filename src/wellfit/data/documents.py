@@ -42,7 +42,7 @@ ROW = np.dtype(
 )
 _PACKED = struct.Struct("<QQQQIBB")  # a ROW, from Python numbers
 _HASHES = struct.Struct(">QQ")
-_ROWS_AT_ONCE = 1 << 19
+_ROWS_AT_ONCE = 1 << 16
 _CHARS_AT_ONCE = 1 << 18
 _EXAMPLES = 100
 

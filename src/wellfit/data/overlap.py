@@ -15,9 +15,9 @@ WINDOW_BYTES = 75
 
 _LEAST_TOKENS = 8
 _SAMPLE = 200_000
-_TOKENS_AT_ONCE = 1 << 20
+_TOKENS_AT_ONCE = 1 << 17
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so its powers never vanish modulo 2**64
-_FILTER_BITS = 24
+_FILTER_BITS = 22
 
 
 class Overlap(NamedTuple):

@@ -226,7 +226,7 @@ def undecodable(
         f"not {encoding}",
         place,
         f"{place}: byte 0x{value:02x} at offset {at:,} of the file is not {encoding} "
-        f"({error.reason}). {_other_encoding(error.object if byte == 0 else b'', encoding)}",
+        f"({error.reason}). {_other_encoding(error.object, byte == 0, encoding)}",
     )
 
 
@@ -243,8 +243,10 @@ _MARKS = (
 )
 
 
-def _other_encoding(head: bytes, encoding: str) -> str:
-    known = next((says for mark, says in _MARKS if head.startswith(mark)), None)
+def _other_encoding(data: bytes, at_start: bool, encoding: str) -> str:
+    known = next((says for mark, says in _MARKS if at_start and data.startswith(mark)), None)
+    if known is None and b"\0" in data:
+        known = "There are NUL bytes around it, as in a binary file"
     if known is not None:
         return f"{known}. {LEAVE_OUT}"
     if is_utf8(encoding):

@@ -26,7 +26,7 @@ from wellfit.tokenizer import (
 
 Texts: TypeAlias = Callable[[], Iterable[str]]
 
-MOST_BPE_BYTES = 256_000_000
+MOST_BPE_BYTES = 100_000_000
 """Text that BPE is trained on at most, spread evenly over train: merges hardly move beyond it."""
 
 _TEXTS_AT_ONCE = 1000

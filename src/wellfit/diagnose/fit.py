@@ -7,13 +7,14 @@ than two separate intervals), and that it is large enough to matter.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wellfit.diagnose.finding import Finding
-from wellfit.evaluate.bootstrap import mean_draws
+from wellfit.probe import mean_draws
 
 MATTERS_FRAC = 0.005  # of the loss: below this no user would act on a difference
 FLAT_FRAC = 0.01  # of the loss: a gain surely below this counts as no longer improving
@@ -40,6 +41,18 @@ class Trajectory:
     steps_total: int
     early_stopped: bool
     diverged_at: int | None
+    recipe: Mapping[str, Any]  # as dotted keys, so that advice can name values to type
+
+    def times(self, key: str, factor: float) -> dict[str, Any]:
+        """A number of the recipe changed by a factor, as advice; nothing where it is not set."""
+        value = self.recipe.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return {}
+        return {key: float(f"{value * factor:.3g}")}
+
+    def longer(self, factor: int) -> dict[str, Any]:
+        """A budget so many times the present one, as advice."""
+        return {"train.budget": f"{factor * self.steps_total} steps"}
 
     def val_loss(self, i: int) -> float:
         """Mean nats per target on val at the i-th evaluation."""
@@ -99,7 +112,7 @@ def _diverged(t: Trajectory, step: int) -> Finding:
         f"Training diverged: the loss or its gradient became non-finite at step {step}.",
         {**evidence, **(_measured(t) if len(t.steps) else {})},
         "Halve the peak learning rate; if it diverges again at the same batch, look at that batch.",
-        {"optim.lr": "half of the present value"},
+        t.times("optim.lr", 0.5),
         1.0,
         "Google tuning playbook, learning rate instability",
     )
@@ -134,7 +147,7 @@ def _no_signal(t: Trajectory) -> Finding | None:
         evidence,
         "Check that the text is what you think (wellfit check prints it), then train longer "
         "or raise the learning rate.",
-        {"train.budget": "twice the present value"},
+        t.longer(2),
         float((draws >= 0).mean()),
     )
 
@@ -208,7 +221,7 @@ def _undertrained(t: Trajectory) -> Finding | None:
         "per 10% of the budget when it ended.",
         evidence,
         "Train longer; nothing in the curves speaks against it.",
-        {"train.budget": "twice the present value"},
+        t.longer(2),
         falling,
     )
 
@@ -236,7 +249,7 @@ def _well_fit(t: Trajectory) -> Finding | None:
         f"and stands {t.val_loss(-1) - t.train_loss(-1):.3f} above train.",
         evidence,
         "To go lower, change the model or the data: more of the same training will not do it.",
-        {"model.depth": "one or two more"},
+        {"model.depth": int(t.recipe.get("model.depth", 4)) + 2},
         min(flat, level),
     )
 

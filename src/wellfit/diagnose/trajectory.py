@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wellfit.diagnose.fit import Trajectory
-from wellfit.store import Evaluation, RunView
+from wellfit.store import Evaluation, RunView, flat_recipe
 
 
 def trajectory(view: RunView) -> Trajectory:
@@ -25,6 +25,7 @@ def trajectory(view: RunView) -> Trajectory:
         steps_total=int(facts["steps_total"]),
         early_stopped=bool(stopped),
         diverged_at=diverged[-1].step if diverged else None,
+        recipe=flat_recipe(view.resolved()),
     )
 
 

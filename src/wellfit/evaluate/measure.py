@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from wellfit.data import Blocks
-from wellfit.evaluate.bootstrap import interval, units_of
 from wellfit.evaluate.losses import block_nats
+from wellfit.probe import interval, units_of
 from wellfit.store import Basis, Evaluation, Split
 from wellfit.tokenizer import Tokenizer
 

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wellfit.model import fused
 from wellfit.model.dropout import Drop
 from wellfit.model.shape import Shape
 
@@ -47,6 +48,8 @@ class Norm(nn.Module):
         if self.layer:
             bias = None if self.bias is None else self.bias.to(x.dtype)
             return F.layer_norm(x, (self.width,), weight, bias, self.eps)
+        if weight is None and x.device.type == "cpu":
+            return fused.RmsNorm.apply(x, self.eps)  # type: ignore[no-any-return]
         return F.rms_norm(x, (self.width,), weight, self.eps)
 
 
@@ -85,6 +88,20 @@ def rotate(x_BHTK: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
     return x_BHTK * cos_TK + torch.cat((-second, first), dim=-1) * sin_TK
 
 
+def attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor) -> Tensor:
+    """Causal attention of the last T of S positions, by whatever is fastest for these sizes."""
+    T, S = q_BHTK.shape[2], k_BGSK.shape[2]
+    grouped = k_BGSK.shape[1] != q_BHTK.shape[1]
+    if T == S and not grouped and fused.pays(q_BHTK):
+        return fused.CausalAttention.apply(q_BHTK, k_BGSK, v_BGSK)  # type: ignore[no-any-return]
+    mask = None
+    if 1 < T < S:  # one new token may see all there is, so it needs no mask
+        mask = torch.ones(T, S, dtype=torch.bool, device=q_BHTK.device).tril(S - T)
+    return F.scaled_dot_product_attention(
+        q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=T == S, enable_gqa=grouped
+    )
+
+
 class Attention(nn.Module):
     """Causal self-attention with grouped key-value heads."""
 
@@ -113,21 +130,9 @@ class Attention(nn.Module):
             q_BHTK, k_BGTK = self.norm_q(q_BHTK), self.norm_k(k_BGTK)
         if rope is not None:
             q_BHTK, k_BGTK = rotate(q_BHTK, *rope), rotate(k_BGTK, *rope)
-        mask = None
-        S = T
         if cache is not None:
             k_BGTK, v_BGTK = cache.extend(self.layer, k_BGTK, v_BGTK)
-            S = k_BGTK.shape[2]
-        if 1 < T < S:  # one new token may see all there is, so it needs no mask
-            mask = torch.ones(T, S, dtype=torch.bool, device=x_BTD.device).tril(S - T)
-        y_BHTK = F.scaled_dot_product_attention(
-            q_BHTK,
-            k_BGTK,
-            v_BGTK,
-            attn_mask=mask,
-            is_causal=T == S,
-            enable_gqa=self.shape.kv_heads != self.shape.heads,
-        )
+        y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK)
         out_BTD: Tensor = self.o(y_BHTK.transpose(1, 2).reshape(B, T, -1))
         return out_BTD
 
@@ -151,7 +156,10 @@ class MLP(nn.Module):
             case "gelu":
                 hidden_BTF = F.gelu(hidden_BTF, approximate="tanh")
             case "relu2":
-                hidden_BTF = F.relu(hidden_BTF).square()
+                if hidden_BTF.device.type == "cpu":
+                    hidden_BTF = fused.ReluSquared.apply(hidden_BTF)
+                else:
+                    hidden_BTF = F.relu(hidden_BTF).square()
             case never:
                 assert_never(never)
         out_BTD: Tensor = self.down(hidden_BTF)

@@ -19,4 +19,4 @@ class Tally(NamedTuple):
 
     def mean(self) -> float:
         """The mean as a Python number.  Synchronises with the device."""
-        return float(self.total) / int(self.count)
+        return float(self.total.detach()) / int(self.count)

@@ -97,9 +97,7 @@ def build_optimizers(cfg: Optim, model: nn.Module, *, weight_decay: float) -> Op
             rest.append(p)
     match cfg:
         case MuonConfig():
-            muon = Muon(
-                hidden, lr=known(cfg.lr), momentum=cfg.momentum, weight_decay=weight_decay
-            )
+            muon = Muon(hidden, lr=known(cfg.lr), momentum=cfg.momentum, weight_decay=weight_decay)
             adam_groups = [_group(head, weight_decay), _group(rest, 0.0)]
             adamw = _adamw(adam_groups, lr=known(cfg.adam_lr), betas=cfg.betas, eps=cfg.eps)
             return Optimizers([muon, adamw], model)

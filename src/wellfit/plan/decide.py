@@ -61,7 +61,9 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
     device = laws.device(machine) if recipe.train.device == "auto" else None
     on = str(device.value) if device else recipe.train.device
     if on == "cuda" and machine.gpu is None:
-        raise ConfigError(["train.device: cuda, but torch finds no GPU here; write train.device: cpu"])
+        raise ConfigError(
+            ["train.device: cuda, but torch finds no GPU here; write train.device: cpu"]
+        )
     shape, sizes = explain_shape(recipe.model, vocab=data.tokenizer.vocab_size)
     choices: dict[str, Choice] = {"data.path": _absolute(recipe.data.path)}
     if device:
@@ -123,22 +125,26 @@ def decide_horizon(decision: Decision, data: Prepared, shape: Shape, seen: Rehea
     if every == "auto":
         choices["evaluate.every"] = laws.evaluate_every(steps)
     elif every.unit != "steps":
-        span = in_steps(every, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context)
+        span = in_steps(
+            every, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context
+        )
         choices["evaluate.every"] = Choice(Duration(span, "steps"), f"{every}", "measured")
     kept = recipe.checkpoint.every
     if kept.unit in ("tokens", "epochs"):
-        span = in_steps(kept, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context)
+        span = in_steps(
+            kept, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context
+        )
         choices["checkpoint.every"] = Choice(Duration(span, "steps"), f"{kept}", "measured")
     warmup = getattr(recipe.schedule, "warmup", 0.0)
     if isinstance(warmup, Duration) and warmup.unit != "steps":
-        span = in_steps(warmup, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context)
+        span = in_steps(
+            warmup, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context
+        )
         choices["schedule.warmup"] = Choice(Duration(span, "steps"), f"{warmup}", "measured")
     return decision.with_choices(choices)
 
 
-def in_steps(
-    span: Duration, recipe: Recipe, *, per_epoch: int, step_s: float, context: int
-) -> int:
+def in_steps(span: Duration, recipe: Recipe, *, per_epoch: int, step_s: float, context: int) -> int:
     """A duration as a number of steps, at least 1."""
     batch = known(recipe.train.batch)
     match span.unit:
@@ -163,8 +169,12 @@ def _precision(machine: Machine, device: str) -> Choice:
     fp32 = matmul_flops_per_s(torch.float32, device=device)
     gain = matmul_flops_per_s(torch.bfloat16, device=device) / fp32
     if gain < laws.BF16_PAYS:
-        return Choice("fp32", f"bfloat16 products ran only {gain:.1f} times as fast here", "measured")
-    return Choice("bf16", f"bfloat16 products ran {gain:.1f} times as fast as float32 here", "measured")
+        return Choice(
+            "fp32", f"bfloat16 products ran only {gain:.1f} times as fast here", "measured"
+        )
+    return Choice(
+        "bf16", f"bfloat16 products ran {gain:.1f} times as fast as float32 here", "measured"
+    )
 
 
 def _absolute(path: str | tuple[str, ...]) -> Choice:

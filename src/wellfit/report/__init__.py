@@ -3,6 +3,7 @@
 from wellfit.report.card import card, card_text, next_commands
 from wellfit.report.live import LiveState, line, line_header, panel
 from wellfit.report.page import page
+from wellfit.report.screen import NoScreen, Screen
 from wellfit.report.svg import Frame, Level, Line, Mark, Moment, line_chart
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "LiveState",
     "Mark",
     "Moment",
+    "NoScreen",
+    "Screen",
     "card",
     "card_text",
     "line",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -16,8 +16,10 @@ from markupsafe import Markup
 from wellfit import __version__
 from wellfit.report import words
 from wellfit.report.charts import learning_views, small_charts
+from wellfit.report.provenance import Fact, audit, machine_facts, recipe_lines
 from wellfit.store import Evaluation, Event, RunView, Sample, final_evaluation
 
+_EVIDENCE = 7  # numbers beside the verdict; the others wait behind a click
 _SAMPLES = 6  # shown; the others wait behind a click
 _ROUTINE = ("evaluated", "saved")
 _SPLITS = ("train", "val", "test")
@@ -42,13 +44,6 @@ class Row(NamedTuple):
     n_documents: str
 
 
-class Fact(NamedTuple):
-    """A name and what is known under it."""
-
-    name: str
-    text: str
-
-
 def page(view: RunView) -> str:
     """The report as one self-contained HTML text.
 
@@ -57,7 +52,7 @@ def page(view: RunView) -> str:
     """
     css, script = _asset("page.css") + _asset("chart.css"), _asset("page.js")
     summary, evaluations = view.summary(), view.evaluations()
-    resolved, explained = _recipe(view)
+    asked, defaults = recipe_lines(view.resolved())
     shown, folded = _picked(view.samples())
     findings = _findings(summary)
     template = _environment().from_string(_asset("page.html.j2"))
@@ -78,10 +73,10 @@ def page(view: RunView) -> str:
         samples=shown,
         more_samples=folded,
         findings=findings,
-        audit=_audit(view.data()),
-        asked=explained,
-        defaults=resolved,
-        machine=_machine(view),
+        audit=audit(view.data()),
+        asked=asked,
+        defaults=defaults,
+        machine=machine_facts(view),
         events=[_event(e) for e in view.events()],
         notable=[_event(e) for e in view.events() if e.kind not in _ROUTINE],
         looks=words.times_text(summary["looks_at_test"]),
@@ -120,18 +115,19 @@ def _header(summary: Mapping[str, Any]) -> dict[str, Any]:
     verdict = summary["verdict"] or {}
     confidence = verdict.get("confidence")
     evidence = [
-        Fact(words.key_text(key), words.value_text(value))
+        Fact(*words.named(key, value))
         for key, value in (verdict.get("evidence") or {}).items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]
     if confidence is not None:
-        evidence.append(Fact("confidence", words.percent_text(confidence)))
+        evidence.insert(0, Fact("confidence", words.percent_text(confidence)))
     return {
         "title": words.verdict_title(summary),
         "claim": words.verdict_claim(summary),
         "meaning": words.MEANINGS.get(verdict.get("code", ""), ""),
         "tone": words.verdict_tone(summary),
-        "evidence": evidence,
+        "evidence": evidence[:_EVIDENCE],
+        "more_evidence": evidence[_EVIDENCE:],
         "advice": verdict.get("advice") or "",
         "change": _changes(verdict.get("change")),
         "status": words.STATUSES.get(summary["status"], summary["status"]),
@@ -283,8 +279,7 @@ def _findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
             "change": _changes(f.get("change")),
             "source": f.get("source") or "",
             "evidence": [
-                Fact(words.key_text(key), words.value_text(value))
-                for key, value in (f.get("evidence") or {}).items()
+                Fact(*words.named(key, value)) for key, value in (f.get("evidence") or {}).items()
             ]
             + (
                 [Fact("confidence", words.percent_text(f["confidence"]))]
@@ -299,61 +294,6 @@ def _findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _changes(change: Mapping[str, Any] | None) -> list[str]:
     """Recipe changes as they are typed after ``wellfit train RECIPE``."""
     return [words.override_text(key, value) for key, value in (change or {}).items()]
-
-
-def _recipe(view: RunView) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """The recipe's lines: those left at their default, and those asked for or worked out."""
-    rows = [
-        {
-            "key": str(line.get("key", "")),
-            "value": words.value_text(line.get("value")),
-            "origin": str(line.get("origin") or ""),
-            "reason": str(line.get("reason") or ""),
-            "source": str(line.get("source") or ""),
-        }
-        for line in view.resolved().get("explained") or []
-    ]
-    default = [row for row in rows if row["origin"] == "default" and not row["reason"]]
-    return default, [row for row in rows if row not in default]
-
-
-def _audit(data: Mapping[str, Any]) -> dict[str, Any]:
-    """data.json as a table with one column per split, and what concerns all of them."""
-    merged = {**data, **(data.get("audit") or {})}
-    splits = merged.pop("splits", None) or {}
-    merged.pop("audit", None)
-    columns = [name for name in (*_SPLITS, *splits) if name in splits]
-    columns = list(dict.fromkeys(columns))
-    metrics = list(dict.fromkeys(key for name in columns for key in splits[name]))
-    table = [
-        (words.key_text(metric), [words.cell_text(splits[name].get(metric)) for name in columns])
-        for metric in metrics
-    ]
-    facts: list[Fact] = []
-    for key, value in merged.items():
-        if isinstance(value, Mapping) and value and set(value) <= {*_SPLITS, *columns}:
-            cells = [words.cell_text(value.get(name)) for name in columns]
-            table.append((words.key_text(key), cells))
-        else:
-            facts.append(Fact(words.key_text(key), words.fact_text(value)))
-    return {"columns": columns, "table": table, "facts": facts}
-
-
-def _machine(view: RunView) -> list[Fact]:
-    environment = view.environment()
-    machine = view.facts().get("machine") or environment.get("machine") or {}
-    rest = {key: value for key, value in environment.items() if key != "machine"}
-    return list(_facts({**machine, **rest}))
-
-
-def _facts(values: Mapping[str, Any]) -> Iterable[Fact]:
-    for key, value in values.items():
-        if value in (None, "", [], {}) or key == "summary" or (key.startswith("gpu") and not value):
-            continue
-        if key.endswith("_bytes"):
-            yield Fact(words.key_text(key[: -len("_bytes")]), words.bytes_text(value))
-        else:
-            yield Fact(words.key_text(key), words.fact_text(value))
 
 
 def _event(event: Event) -> dict[str, str]:

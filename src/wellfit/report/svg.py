@@ -296,7 +296,7 @@ def _lost(plot: _Plot, line: Line) -> str:
     return (
         f'<g class="lost"><path d="M{at - 4:.1f} {top - 4:g}l8 8m0 -8l-8 8"/>'
         f'<text x="{at + aside:.1f}" y="{top + 4:g}" text-anchor="{end}">'
-        f"{html.escape(line.name)} is not a finite number at step {step:,}</text></g>"
+        f"{html.escape(line.name)}: not finite at step {step:,}</text></g>"
     )
 
 

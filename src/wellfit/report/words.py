@@ -6,7 +6,7 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -30,7 +30,7 @@ MEANINGS = {
     "well-fit": "It has learned what the text can teach about unseen text, and no more.",
     "overfit": "It is learning the training text by heart, at the cost of unseen text.",
     "underfit": "It has stopped learning while there is still something to learn.",
-    "undertrained": "It was still improving when the budget ended.",
+    "undertrained": "More of the same training would very likely make it better.",
     "diverged": "The loss left the numbers; a guard stopped it before the weights were spoilt.",
     "no-signal": "It is no better than counting pairs of tokens.",
     "undecided": "The evidence does not say which way.",
@@ -67,7 +67,10 @@ def verdict_claim(summary: Mapping[str, Any]) -> str:
     """The verdict's one sentence; what is known when there is none."""
     verdict = summary.get("verdict")
     if verdict:
-        return sentence(str(verdict.get("claim", "")))
+        claim, title = str(verdict.get("claim", "")), verdict_title(summary)
+        if claim.lower().startswith(f"{title.lower()}: "):
+            claim = claim[len(title) + 2 :]  # it stands under its title
+        return sentence(claim)
     total = summary.get("steps_total")
     at = f"step {summary['step']:,}" + (f" of {total:,}" if total else "")
     return {
@@ -138,12 +141,28 @@ def value_text(value: Any) -> str:
         case float():
             return _float_text(value)
         case Mapping():
-            rows = [f"{key_text(str(key))} {value_text(inner)}" for key, inner in value.items()]
-            return ", ".join(rows) or "none"
+            return ", ".join(" ".join(named(str(k), v)) for k, v in value.items()) or "none"
         case list() | tuple():
             return ", ".join(value_text(inner) for inner in value) or "none"
         case _:
-            return str(value)
+            return str(value) or '""'
+
+
+def named(key: str, value: Any) -> tuple[str, str]:
+    """A key and its value in words, the unit taken from the end of the key: ``spent_s``."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        for end, text in _UNITS.items():
+            if key.endswith(end) and not key.endswith("_per_s"):
+                return key_text(key.removesuffix(end)), text(value)
+    return key_text(key), value_text(value)
+
+
+_UNITS: dict[str, Callable[[float], str]] = {
+    "_s": format_span,
+    "_bytes": format_bytes,
+    "_nats": lambda value: f"{value_text(value)} nats",
+    "_frac": lambda value: f"{100 * value:.3g}%",
+}
 
 
 def _float_text(value: float) -> str:
@@ -179,15 +198,6 @@ def bytes_text(value: float | None) -> str:
 def perplexity(loss: float) -> float:
     """e to the loss; infinite where that is beyond any number."""
     return math.exp(loss) if not loss > 709 else math.inf
-
-
-def cell_text(value: Any) -> str:
-    """A number of a table: shares in percent, counts with their thousands."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, float) and 0 < value < 1:
-        return f"{100 * value:.2g}%"
-    return f"{value:,}" if isinstance(value, int) else value_text(value)
 
 
 def fact_text(value: Any) -> str:

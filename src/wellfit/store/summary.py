@@ -80,7 +80,7 @@ def best_evaluation(evaluations: list[Evaluation]) -> Evaluation | None:
 
 def _last(view: RunView, name: str) -> float | None:
     values = view.series(name).values
-    return float(values[-1]) if len(values) else None
+    return float(values[-1]) if len(values) and math.isfinite(values[-1]) else None
 
 
 def _last_step(view: RunView) -> int:

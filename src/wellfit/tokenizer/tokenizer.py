@@ -42,9 +42,11 @@ class Tokenizer:
     kind: Kind
     vocab_size: int
     eos_id: int | None
-    token_bytes: npt.NDArray[np.int32]  # (vocab_size,) UTF-8 bytes each token stands for; eos 0
-    codec: Codec
-    files: Mapping[str, str] = field(default_factory=dict)  # published files to be saved along
+    # UTF-8 bytes that each token stands for, 0 for the end of a document
+    token_bytes: npt.NDArray[np.int32] = field(repr=False)
+    codec: Codec = field(repr=False)
+    # published files that are saved along
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -1,15 +1,12 @@
 """Training: state, step, loop, and the only users of torch.distributed besides checkpoint."""
 
 from wellfit.train.loop import Outcome, run, train_steps
-from wellfit.train.screen import NoScreen, Screen
 from wellfit.train.setup import resume, start
 from wellfit.train.state import StopState, TrainState
 from wellfit.train.step import StepRecord, train_step
 
 __all__ = [
-    "NoScreen",
     "Outcome",
-    "Screen",
     "StepRecord",
     "StopState",
     "TrainState",

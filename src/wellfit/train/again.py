@@ -10,9 +10,9 @@ from wellfit.config import Recipe
 from wellfit.data import Prepared
 from wellfit.errors import CheckpointError
 from wellfit.model import Decoder, build_decoder, resolve_shape
+from wellfit.report import NoScreen
 from wellfit.store import RunDir
 from wellfit.train.ranks import Ranks
-from wellfit.train.screen import NoScreen
 from wellfit.train.setup import check_same_data, prepared, read_resolved
 from wellfit.train.state import load_weights
 

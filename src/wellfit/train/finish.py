@@ -16,7 +16,6 @@ from wellfit.train.interrupt import Interrupt
 from wellfit.train.job import Job
 from wellfit.train.ledger import Ledger
 from wellfit.train.measure import measure_of
-from wellfit.train.samples import write_sample
 from wellfit.train.state import TrainState, load_weights
 
 
@@ -39,7 +38,6 @@ def finish(job: Job, state: TrainState, ledger: Ledger, interrupt: Interrupt) ->
         done[split] = seen or _full(job, state, ledger, split, chosen)
     if not job.ranks.leads:
         return True
-    ledger.sample(state.step, write_sample(job, state))
     view = read_run(job.run.path)
     ledger.verdict(state.step, verdict(trajectory(view)))
     write_published(job.run.model, state.model, job.data.tokenizer, replace=True)

@@ -5,27 +5,25 @@ Nothing here can change training; only rank 0 has a record, the others' ledgers 
 
 from __future__ import annotations
 
-import math
 import signal
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 from wellfit.checkpoint import Committed
 from wellfit.diagnose import Finding
 from wellfit.evaluate import Baselines
-from wellfit.report import LiveState
+from wellfit.report import LiveState, Screen
 from wellfit.store import Evaluation, Record, Status, read_run
 from wellfit.train.job import Job
-from wellfit.train.screen import Screen
 from wellfit.train.state import TrainState
 from wellfit.train.step import NonFinite, StepRecord
 from wellfit.units import per_second
 
 _FLUSH_S = 1.0
 _HISTORY = 400  # losses kept for the sparkline
-_SMOOTHING = 0.98  # of the loss that the screen shows; the record keeps the raw one
+_SMOOTHING = 0.95  # of the loss that the screen shows; the record keeps the raw one
 
 
 class Ledger:
@@ -35,10 +33,11 @@ class Ledger:
         self.job, self.record, self.screen = job, record, screen
         self._losses: deque[float] = deque(maxlen=_HISTORY)
         self._smooth: float | None = None
+        self._noted = 0
         self._val_loss: float | None = None
         self._sample = ""
         self._status = "starting"
-        self._flushed_at = self._marked_at = time.monotonic()
+        self._marked_at = time.monotonic()
         self._marked_tokens = -1
         self._rate = 0.0
         self._elapsed_s = 0.0
@@ -81,20 +80,22 @@ class Ledger:
         loss = step.loss.mean()
         self._elapsed_s = elapsed_s
         self._losses.append(loss)
-        old = loss if self._smooth is None else self._smooth
-        self._smooth = _SMOOTHING * old + (1 - _SMOOTHING) * loss
+        self._noted += 1
+        share = max(1 - _SMOOTHING, 1 / self._noted)  # a plain mean until there are enough
+        self._smooth = (
+            loss if self._smooth is None else self._smooth + share * (loss - self._smooth)
+        )
         self._status = "training"
         self.record.series(step.step, {"loss": loss, "grad_norm": float(step.grad_norm)})
         now = time.monotonic()
-        if self._marked_tokens < 0:
-            self._marked_tokens, self._marked_at = state.tokens_seen, now
-        elif now - self._flushed_at >= _FLUSH_S or state.step == self.job.steps_total:
-            tokens = state.tokens_seen - self._marked_tokens
-            self._rate = per_second(tokens, now - self._marked_at)
-            self._marked_tokens, self._marked_at = state.tokens_seen, now
+        last = state.step == self.job.steps_total
+        if now - self._marked_at >= _FLUSH_S or last:
+            if self._marked_tokens >= 0:
+                tokens = state.tokens_seen - self._marked_tokens
+                self._rate = per_second(tokens, now - self._marked_at)
             self._mark(state, lr=step.lr_scale * state.optimizers.peak_lr)
             self.record.flush()
-            self._flushed_at = now
+            self._marked_tokens, self._marked_at = state.tokens_seen, now
         self._show(state)
 
     def flush(self) -> None:
@@ -105,7 +106,7 @@ class Ledger:
     def saved(self, step: int, at: Committed) -> None:
         """A checkpoint was committed."""
         if self.record is not None:
-            self.record.event("saved", step, path=at.path.name)
+            self.record.event("saved", step, path=at.path.name, generation=at.generation)
 
     def evaluated(
         self, state: TrainState, train: Evaluation, val: Evaluation, sample: str | None
@@ -118,7 +119,8 @@ class Ledger:
         self.record.event("evaluated", state.step, train_loss=train.loss, val_loss=val.loss)
         self._val_loss = val.loss
         self.sample(state.step, sample)
-        self._marked_tokens = -1  # time spent measuring is not training speed
+        # Time spent measuring is not training speed: the rate starts anew.
+        self._marked_tokens, self._marked_at = state.tokens_seen, time.monotonic()
         self._show(state, now=True)
 
     def sample(self, step: int, text: str | None) -> None:
@@ -213,21 +215,19 @@ class Ledger:
 
     def live(self, state: TrainState) -> LiveState:
         """The run as the screen shows it."""
-        facts: dict[str, Any] = self.job.baselines.as_dict()
         left = self.job.steps_total - state.step
-        done_here = max(1, len(self._losses))
-        step_s = self._elapsed_s / max(1, state.step) if done_here else math.nan
+        step_s = self._elapsed_s / state.step if state.step and self._elapsed_s else None
         return LiveState(
             step=state.step,
             steps_total=self.job.steps_total,
             loss=self._losses[-1] if self._losses else None,
             smoothed_loss=self._smooth,
             val_loss=self._val_loss,
-            uniform=facts["uniform"],
-            unigram=facts["unigram"],
-            bigram=facts["bigram"],
+            uniform=self.job.baselines.uniform,
+            unigram=self.job.baselines.unigram,
+            bigram=self.job.baselines.bigram,
             tokens_per_s=self._rate,
-            time_left_s=left * step_s,
+            time_left_s=None if step_s is None else left * step_s,
             elapsed_s=self._elapsed_s,
             sample=self._sample,
             history=tuple(self._losses),

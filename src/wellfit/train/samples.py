@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from wellfit.errors import TokenizerError
 from wellfit.model import generate
+from wellfit.tokenizer import Tokenizer
 from wellfit.train.job import Job
 from wellfit.train.state import TrainState
 
@@ -20,7 +22,7 @@ def write_sample(job: Job, state: TrainState) -> str | None:
     if cfg is None:
         return None
     tokenizer = job.data.tokenizer
-    prompt = tokenizer.encode(cfg.prompt) if cfg.prompt else first_token(job)
+    prompt = tokenizer.encode(cfg.prompt) if cfg.prompt else first_token(tokenizer)
     ids = generate(
         state.model,
         [int(i) for i in prompt],
@@ -34,9 +36,14 @@ def write_sample(job: Job, state: TrainState) -> str | None:
     return tokenizer.decode(np.array(list(ids), dtype=np.int64))
 
 
-def first_token(job: Job) -> np.ndarray:
-    """What an unprompted sample starts from: the end of a document, else how the text begins."""
-    if job.data.tokenizer.eos_id is not None:
-        return np.array([job.data.tokenizer.eos_id])
-    start = np.zeros(1, dtype=np.int64)
-    return job.data.splits["train"].gather(start, 1)[0]
+def first_token(tokenizer: Tokenizer) -> list[int]:
+    """What an unprompted text starts from: the end of a document, else a new line, else id 0.
+
+    A model has to see something before it can predict; this is the nearest thing to nothing.
+    """
+    if tokenizer.eos_id is not None:
+        return [tokenizer.eos_id]
+    try:
+        return [int(i) for i in tokenizer.encode("\n")][:1]
+    except TokenizerError:
+        return [0]

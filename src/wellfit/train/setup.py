@@ -30,6 +30,7 @@ from wellfit.evaluate import count_train, score
 from wellfit.model import Shape
 from wellfit.plan import Decision, decide_horizon, decide_parts, environment, this_machine
 from wellfit.plan.machine import Machine
+from wellfit.report import NoScreen, Screen
 from wellfit.store import Record, RunDir, RunLock, read_run, write_text_atomic
 from wellfit.train import ranks as group
 from wellfit.train.job import Job, nats_of, new_state
@@ -37,7 +38,6 @@ from wellfit.train.ledger import Ledger
 from wellfit.train.loop import Outcome, run
 from wellfit.train.ranks import Ranks
 from wellfit.train.rehearse import rehearse
-from wellfit.train.screen import NoScreen, Screen
 from wellfit.train.state import TrainState
 from wellfit.train.step import NatsOf
 
@@ -133,7 +133,9 @@ def _begin(loaded: Loaded, run_dir: RunDir, here: Here) -> Outcome:
         rehearsed.state,
         rehearsed.nats,
         here,
-        lambda ledger: ledger.began(rehearsed.state, rehearsal, budget=str(loaded.recipe.train.budget)),
+        lambda ledger: ledger.began(
+            rehearsed.state, rehearsal, budget=str(loaded.recipe.train.budget)
+        ),
     )
 
 
@@ -252,4 +254,3 @@ def check_same_data(run_dir: RunDir, data: Prepared) -> None:
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, str, bool, type(None), list)) else str(value)
-

@@ -76,7 +76,9 @@ class TrainState:
         try:
             self.optimizers.load_named_state(contents.tensors["optimizer"])
         except KeyError as e:
-            raise CheckpointError(f"the checkpoint has optimizer state for {e}, the model has not") from e
+            raise CheckpointError(
+                f"the checkpoint has optimizer state for {e}, the model has not"
+            ) from e
         stop = numbers.pop("stop")
         for name, value in numbers.items():
             setattr(self, name, value)

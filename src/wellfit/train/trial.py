@@ -13,11 +13,11 @@ import torch
 
 from wellfit.config import Loaded, known
 from wellfit.plan import decide_horizon, decide_parts, laws, this_machine
+from wellfit.report import Screen
 from wellfit.store import RunDir
 from wellfit.train.job import Job
 from wellfit.train.ranks import Ranks
 from wellfit.train.rehearse import Rehearsed, rehearse
-from wellfit.train.screen import Screen
 from wellfit.train.setup import Here, make_job, prepared
 from wellfit.units import format_bytes
 

@@ -73,6 +73,18 @@ def test_a_new_kind_leaves_out_what_it_does_not_have():
     )
 
 
+def test_a_key_of_another_meaning_does_not_stay_with_the_kind():
+    found = loaded("data.split: {kind: tail, val: 10%, test: 0}\n", "data.split={kind: hash}")
+    assert found.recipe.data.split.val == 0.05
+    # a share is no file name, though both are called val
+    with pytest.raises(ConfigError) as e:
+        loaded("data.split: {kind: tail, val: 10%}\n", "data.split.kind=files")
+    assert e.value.problems == [
+        "command line 'data.split.kind=files': data.split.val: missing (files, folders or patterns "
+        "of the val split); write for example data.split.val=corpus/val.txt"
+    ]
+
+
 def test_a_file_may_change_the_kind_of_its_preset():
     found = load_text(
         "preset: shakespeare-char\ndata: {path: x}\ntokenizer: {kind: bpe, vocab: 300}\n"

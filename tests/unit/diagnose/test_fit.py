@@ -36,6 +36,7 @@ def _trajectory(
         "steps_total": (len(val) - 1) * 100,
         "early_stopped": False,
         "diverged_at": None,
+        "recipe": {"optim.lr": 0.02, "model.depth": 4},
     }
     return Trajectory(**{**values, **changes})
 

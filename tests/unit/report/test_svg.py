@@ -95,7 +95,7 @@ def test_a_value_that_is_no_number_breaks_the_curve_and_is_marked():
     path = re.search(r'<path d="(M[^"]*)"', text)
     # two pieces, and words that say where it went
     assert path is not None and path[1].count("M") == 2
-    assert "val is not a finite number at step 2" in _texts(text)
+    assert "val: not finite at step 2" in _texts(text)
 
 
 def test_marks_and_moments_are_drawn_where_they_lie():

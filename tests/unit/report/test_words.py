@@ -82,3 +82,20 @@ def test_wrapping_keeps_line_ends_and_folds_long_words():
 def test_fingerprints_are_shortened_and_long_texts_cut():
     assert words.fact_text("ab" * 32) == "ab" * 6
     assert len(words.fact_text("word " * 200)) == 240
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("spent_s", 15.63, ("spent", "16 s")),
+        ("memory_bytes", 25e9, ("memory", "25 GB")),
+        ("gap_nats", 0.0612, ("gap", "0.0612 nats")),
+        ("counted_frac", 0.5, ("counted", "50%")),
+        ("tokens_per_s", 24_200, ("tokens per s", "24,200")),
+        ("n_blocks", 64, ("blocks", "64")),
+        ("spent_s", math.nan, ("spent s", "not a number")),
+    ],
+)
+def test_units_come_from_the_end_of_a_name(key, value, told):
+    # as the style guide names them
+    assert words.named(key, value) == told

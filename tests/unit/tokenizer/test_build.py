@@ -35,7 +35,7 @@ def test_bpe_merges_what_often_stands_together():
 def test_bpe_has_the_vocabulary_that_was_asked_for():
     for separate in (True, False):
         # the end of a document is one of them
-        assert bpe_tokenizer([TEXT], vocab=270, separate=separate).vocab_size == 270
+        assert bpe_tokenizer([TEXT], vocab=266, separate=separate).vocab_size == 266
 
 
 def test_bpe_stops_early_when_there_is_nothing_left_to_merge():

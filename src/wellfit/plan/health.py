@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from wellfit.plan import matmul_flops_per_s, this_machine
+from wellfit.plan.machine import matmul_flops_per_s, this_machine
 from wellfit.units import format_bytes
 
 _PARTS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from wellfit.report import LiveState
+from wellfit.report.live import LiveState
 
 
 class Screen(ABC):

@@ -1,4 +1,4 @@
-"""Models put to work from the command line: scored on text, or made to write."""
+"""Models put to work after training: scored on text, or made to write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wellfit.data import eval_blocks
+from wellfit.config import recipe_from_dict
+from wellfit.data import eval_blocks, prepare_for_eval
 from wellfit.errors import RunError
 from wellfit.evaluate import Measure, count_train, score
 from wellfit.model import Decoder, generate, read_published
@@ -16,6 +17,7 @@ from wellfit.store import Evaluation, Record, RunDir, RunLock
 from wellfit.store import Split as SplitName
 from wellfit.tokenizer import Tokenizer, load_tokenizer
 from wellfit.train.again import Again, open_again
+from wellfit.train.samples import first_token
 
 
 class Sampling(NamedTuple):
@@ -60,7 +62,8 @@ def score_run(path: Path, split: SplitName) -> dict[str, Any]:
 def score_text(target: Path, text: Path) -> dict[str, Any]:
     """Measure a model on a text that it may never have seen; there is no train split to count."""
     opened = open_model(target)
-    split = encode_text(text, opened.tokenizer)
+    data = recipe_from_dict({"data.path": str(text), "train.budget": "1 step"}).data
+    split = prepare_for_eval(data, opened.tokenizer).splits["test"]
     blocks = eval_blocks(split, context=opened.model.shape.context)
     measure = Measure(opened.model, opened.tokenizer, device="cpu")
     step = opened.step or 0
@@ -71,7 +74,9 @@ def score_text(target: Path, text: Path) -> dict[str, Any]:
 def stream_text(target: Path, prompt: str, how: Sampling) -> Iterator[str]:
     """What the model writes, in pieces that can be printed as they come."""
     opened = open_model(target)
-    start = [int(i) for i in opened.tokenizer.encode(prompt)] if prompt else _start(opened.tokenizer)
+    start = (
+        [int(i) for i in opened.tokenizer.encode(prompt)] if prompt else first_token(opened.tokenizer)
+    )
     written: list[int] = []
     shown = ""
     ids = generate(
@@ -129,4 +134,11 @@ def _as_result(
     name: str, evaluation: Evaluation, split: str, task: str, baselines: dict[str, float] | None
 ) -> dict[str, Any]:
     kept = evaluation.as_dict()
-    return {"run": name, **kept, "split": split, "task": task, "baselines": baselines, "metrics": {}}
+    return {
+        "run": name,
+        **kept,
+        "split": split,
+        "task": task,
+        "baselines": baselines,
+        "metrics": {},
+    }

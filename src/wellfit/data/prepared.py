@@ -100,6 +100,8 @@ def _prepare(
                     _discard(folder)
                     partial = root / f"{key}.partial"
                     manifest = _make_or_clear(sources, data, tokenizer, partial, reporter)
+                    for name in _WORKING:
+                        (partial / name).unlink(missing_ok=True)
                     partial.rename(folder)
                     cached.sync_folder(root)
         return _opened(folder, manifest)
@@ -183,8 +185,6 @@ def _make(
     came_back = round_trip(corpus, tokenizer) if tokenizer.kind == "pretrained" else None
     manifest["audit"] = audit_of(corpus, tokenizer, splits, shards.characters(), came_back)
     cached.write_synced(folder / cached.MANIFEST, json.dumps(manifest, indent=1) + "\n")
-    for name in _WORKING:
-        (folder / name).unlink()
     return manifest
 
 

@@ -1,0 +1,288 @@
+"""The real command line on a toy corpus: every command, its JSON keys and its exit code."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from wellfit.cli.main import main
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+SMALL = [
+    "model.depth=2", "model.width=32", "model.context=32", "train.batch=8", "train.threads=1",
+    "train.budget=60 steps", "train.compile=false", "evaluate.tokens=1024",
+    "evaluate.sample.tokens=10", "optim.lr=0.02",
+]  # fmt: skip
+
+
+@pytest.fixture
+def wellfit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Answer]:
+    """Type a command; it runs in this process, which has torch loaded already."""
+
+    def typed(*words: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["wellfit", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capsys.readouterr()
+        return Answer(int(left.value.code or 0), out, err)
+
+    return typed
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text with something to learn: sentences of one pattern, in an order without one."""
+    words = "the a cat dog bird tree sees likes follows small old red".split()
+    state, lines = 1, []
+    for _ in range(3000):
+        picks = []
+        for _ in range(5):
+            state = (state * 1103515245 + 12345) % 2**31
+            picks.append(words[(state >> 16) % len(words)])
+        lines.append(" ".join(picks) + ".")
+    path = tmp_path_factory.mktemp("corpus") / "toy.txt"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="session")
+def recipe(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example recipe that names the toy text, as a user would edit it."""
+    example = Path(__file__).parents[2] / "examples" / "shakespeare.yaml"
+    text = example.read_text().replace("path: input.txt", f"path: {corpus}")
+    path = tmp_path_factory.mktemp("recipe") / "toy.yaml"
+    path.write_text(text.replace("val: 10%", "val: 10%, test: 10%"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, made by the command in a process of its own."""
+    run = tmp_path_factory.mktemp("runs") / "toy"
+    done = _process("train", recipe, *SMALL, "--run", run)
+    assert done.returncode == 0, done.stderr
+    return run
+
+
+def _process(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "wellfit", *map(str, words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, **env}, check=False
+    )
+
+
+def test_training_beats_counting_and_shows_every_promised_key(trained: Path, wellfit) -> None:
+    shown = wellfit("runs", "show", trained, "--json").json
+    wanted = "run status step tokens_seen epochs elapsed_s tokens_per_s best final test verdict"
+    assert set(wanted.split()) | {"machine"} <= shown.keys()
+    assert (shown["status"], shown["step"]) == ("finished", 60)
+    assert shown["best"].keys() >= {"step", "val_loss"}
+    assert shown["final"].keys() >= {"train_loss", "val_loss"}
+    # 60 steps are enough to do better than counting characters, on text this regular
+    assert shown["final"]["val_loss"] < shown["baselines"]["unigram"]
+    assert shown["test"]["loss"] == pytest.approx(shown["final"]["val_loss"], rel=0.2)
+
+
+def test_the_test_split_is_looked_at_once(trained: Path) -> None:
+    from wellfit.store import read_run
+
+    assert len(read_run(trained).events("looked-at-test")) == 1
+
+
+def test_a_run_directory_holds_what_the_contract_names(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {"recipe.yaml", "resolved.yaml", "environment.json", "data.json", "run.db"}
+    assert names >= {"checkpoints", "model", "report.html"}
+    assert {p.name for p in (trained / "model").iterdir()} >= {"config.json", "model.safetensors"}
+
+
+def test_eval_gives_the_loss_that_training_recorded(trained: Path, wellfit) -> None:
+    found = wellfit("eval", trained, "--split", "val", "--json").json
+    wanted = "run step split task n_tokens n_bytes n_documents loss perplexity bits_per_byte"
+    assert set(wanted.split()) | {"ci95", "baselines", "metrics"} <= found.keys()
+    recorded = wellfit("runs", "show", trained, "--json").json["final"]["val_loss"]
+    assert found["loss"] == pytest.approx(recorded, abs=1e-6)
+    lo, hi = found["ci95"]["loss"]
+    assert lo < found["loss"] < hi
+    assert found["perplexity"] == pytest.approx(math.exp(found["loss"]))
+    nats = found["loss"] * found["n_tokens"]
+    assert found["bits_per_byte"] == pytest.approx(nats / math.log(2) / found["n_bytes"])
+    assert found["baselines"].keys() == {"uniform", "unigram", "bigram"}
+
+
+def test_a_later_look_at_test_is_written_down(recipe: Path, tmp_path: Path, wellfit) -> None:
+    from wellfit.store import read_run
+
+    run = tmp_path / "r"
+    assert wellfit("train", recipe, *SMALL, "train.budget=4 steps", "--run", run).code == 0
+    assert wellfit("eval", run, "--split", "test", "--json").code == 0
+    assert len(read_run(run).events("looked-at-test")) == 2
+
+
+def test_a_published_model_is_scored_and_sampled_like_its_run(
+    trained: Path, corpus: Path, tmp_path: Path, wellfit
+) -> None:
+    out = tmp_path / "model"
+    assert wellfit("export", trained, "--to", "hf", out).code == 0
+    a = wellfit("eval", trained, "--data", corpus, "--json").json
+    b = wellfit("eval", out, "--data", corpus, "--json").json
+    assert a["loss"] == b["loss"]
+    how = ["the", "--tokens", 20, "--temperature", 0]
+    text = wellfit("sample", trained, *how).out
+    assert text == wellfit("sample", out, *how).out
+    assert text.startswith("the")
+
+
+def test_sampling_is_repeatable_by_its_seed(trained: Path, wellfit) -> None:
+    first, again, other = (wellfit("sample", trained, "--seed", s).out for s in (1, 1, 2))
+    assert first == again != other
+
+
+def test_check_prints_the_promised_keys_and_starts_no_run(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wellfit
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = wellfit("check", recipe, *SMALL, "--json").json
+    wanted = {"parameters", "peak_memory_bytes", "seconds", "disk_bytes", "problems", "audit"}
+    assert wanted <= found.keys()
+    assert found["parameters"] > 0 and found["steps"] == 60
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_of_a_bad_recipe_lists_its_problems_as_json(recipe: Path, wellfit) -> None:
+    found = wellfit("check", recipe, "train.bugdet=3", "model.depth=no", "--json")
+    assert found.code == 2
+    assert len(found.json["problems"]) == 2
+
+
+def test_a_typo_is_named_with_its_remedy_before_anything_starts(recipe: Path, wellfit) -> None:
+    found = wellfit("train", recipe, "train.batchsize=4")
+    assert found.code == 2
+    assert "train.batch" in found.err and "Traceback" not in found.err
+
+
+def test_init_writes_a_recipe_that_check_accepts(corpus: Path, tmp_path: Path, wellfit) -> None:
+    file = tmp_path / "new.yaml"
+    assert wellfit("init", file, "--data", corpus).code == 0
+    assert wellfit("check", file, *SMALL, "--json").code == 0
+    # an existing file is never overwritten by accident
+    assert wellfit("init", file, "--data", corpus).code == 2
+
+
+def test_the_list_of_runs_names_them(trained: Path, wellfit) -> None:
+    found = wellfit("runs", "ls", trained.parent, "--json").json
+    assert [run["name"] for run in found] == ["toy"]
+    assert "toy" in wellfit("runs", "ls", trained.parent).out
+
+
+def test_two_runs_differ_in_what_was_changed(
+    trained: Path, recipe: Path, tmp_path: Path, wellfit
+) -> None:
+    other = tmp_path / "other"
+    words = [*SMALL, "regularize.dropout=0.1", "stop=null", "--run", other]
+    assert wellfit("train", recipe, *words).code == 0
+    found = wellfit("runs", "diff", trained, other, "--json").json
+    assert set(found["recipe"]) == {"regularize.dropout", "stop", "stop.patience", "stop.min_gain"}
+
+
+def test_a_directory_that_holds_a_run_is_not_taken_again(trained: Path, recipe: Path, wellfit) -> None:
+    found = wellfit("train", recipe, *SMALL, "--run", trained)
+    assert found.code == 2
+    assert f"wellfit resume {trained}" in found.err
+
+
+def test_resuming_a_finished_run_says_so_and_does_nothing(trained: Path, wellfit) -> None:
+    before = (trained / "run.db").read_bytes()
+    found = wellfit("resume", trained)
+    assert found.code == 0
+    assert "finished" in found.err
+    assert (trained / "run.db").read_bytes() == before
+
+
+def test_a_rate_that_cannot_work_diverges_with_exit_code_3(
+    recipe: Path, tmp_path: Path, wellfit
+) -> None:
+    run = tmp_path / "wild"
+    words = ["optim.kind=adamw", "optim.lr=1e30", "regularize.clip=null", "--run", run]
+    small = [word for word in SMALL if not word.startswith("optim")]
+    found = wellfit("train", recipe, *small, *words)
+    assert found.code == 3, found.err
+    assert "before the update" in found.err
+    shown = wellfit("runs", "show", run, "--json").json
+    assert (shown["status"], shown["verdict"]["code"]) == ("diverged", "diverged")
+
+
+def test_doctor_and_the_references_answer(wellfit) -> None:
+    assert wellfit("doctor", "--json").json["machine"]["cores"] >= 1
+    assert "train" in wellfit("config", "schema").json["properties"]
+    assert {p["name"] for p in wellfit("config", "presets", "--json").json} >= {"demo", "quick"}
+
+
+def test_explain_says_where_each_value_of_a_run_came_from(trained: Path, wellfit) -> None:
+    lines = {line["key"]: line for line in wellfit("config", "explain", trained, "--json").json}
+    assert lines["model.depth"]["origin"] == "command line"
+    assert lines["train.precision"]["origin"] == "auto"
+    assert lines["train.precision"]["reason"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_exits_75_and_resume_finishes(
+    recipe: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    run = tmp_path / "long"
+    words = [*SMALL, "train.budget=100k steps", "checkpoint.every=1 hour", "evaluate.every=50 steps"]
+    command = [sys.executable, "-m", "wellfit", "train", recipe, *words, "--run", run]
+    with subprocess.Popen([str(c) for c in command], stderr=subprocess.PIPE, text=True) as process:
+        _wait_for(lambda: any((run / "checkpoints").glob("best-*")))
+        process.send_signal(number)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 75, err
+    assert f"wellfit resume {run}" in err
+    from wellfit.store import read_run
+
+    view = read_run(run)
+    assert view.status == "stopped"
+    saved = view.events("saved")[-1].step
+    # it stopped at a step boundary and lost none of the steps it had made
+    assert saved == view.series("loss").steps[-1]
+
+
+def test_a_second_writer_is_refused(recipe: Path, tmp_path: Path, wellfit) -> None:
+    from wellfit.store import RunDir, RunLock
+
+    run = tmp_path / "busy"
+    assert wellfit("train", recipe, *SMALL, "train.budget=4 steps", "--run", run).code == 0
+    with RunLock(RunDir.open(run)):
+        done = _process("eval", run, "--split", "test")
+    assert done.returncode == 2
+    assert str(os.getpid()) in done.stderr
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    t0 = time.monotonic()
+    while not condition():
+        assert time.monotonic() - t0 < 120, "waited two minutes for nothing"
+        time.sleep(0.05)

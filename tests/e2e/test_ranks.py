@@ -1,0 +1,66 @@
+"""Two processes train as one does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from wellfit.store import read_run
+
+WORDS = [
+    "tokenizer={kind: char}", "data.split={kind: tail, val: 10%}", "model.depth=2",
+    "model.width=32", "model.context=32", "train.batch=8", "train.micro_batch=3",
+    "train.threads=1", "train.precision=fp32", "train.budget=20 steps", "train.compile=false",
+    "regularize.dropout=0.1", "evaluate.every=5 steps", "evaluate.tokens=1024",
+    "evaluate.sample=null", "checkpoint.every=7 steps",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_two_ranks_have_the_losses_and_weights_of_one(tmp_path: Path, kind: str) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"{i * i} is the square of {i}.\n" for i in range(2000)))
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"data: {{path: {text}}}\ntrain: {{budget: 1 step}}\n")
+    words = [str(recipe), *WORDS, f"optim={{kind: {kind}, lr: 0.01}}"]
+    _train(1, [*words, "--run", str(tmp_path / "one")])
+    _train(2, [*words, "--run", str(tmp_path / "two")])
+    one, two = read_run(tmp_path / "one"), read_run(tmp_path / "two")
+    # the sums are taken in another order, so they agree to rounding and not to the bit
+    np.testing.assert_allclose(one.series("loss").values, two.series("loss").values, rtol=2e-4)
+    for a, b in zip(one.evaluations(), two.evaluations(), strict=True):
+        assert (a.step, a.split, a.basis) == (b.step, b.split, b.basis)
+        np.testing.assert_allclose(a.nats, b.nats, rtol=1e-3)
+    weights = [load_file(tmp_path / name / "model/model.safetensors") for name in ("one", "two")]
+    for key, tensor in weights[0].items():
+        difference = (tensor - weights[1][key]).norm() / tensor.norm()
+        assert difference < 0.02, key
+    assert torch.get_num_threads() >= 1
+
+
+def _train(world: int, words: list[str]) -> None:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    alone = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    processes = []
+    for rank in range(world):
+        env = {**alone, "OMP_NUM_THREADS": "1"}
+        if world > 1:
+            env |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+            env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        command = [sys.executable, "-m", "wellfit", "train", *words]
+        processes.append(
+            subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        )
+    for process in processes:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err.decode()

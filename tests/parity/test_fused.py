@@ -1,0 +1,60 @@
+"""Written-out forward and backward passes against torch's own."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wellfit.model import fused
+
+EPS = 1e-6
+
+
+def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def _both(
+    ours: Callable[..., Tensor], theirs: Callable[..., Tensor], shapes: list[tuple[int, ...]]
+) -> list[tuple[Tensor, Tensor]]:
+    """Outputs and gradients of the two on the same input, in pairs."""
+    draw = torch.Generator().manual_seed(1)
+    inputs = [torch.randn(shape, generator=draw) for shape in shapes]
+    results = []
+    for f in (ours, theirs):
+        leaves = [x.clone().requires_grad_() for x in inputs]
+        y = f(*leaves)
+        weight = torch.randn(y.shape, generator=torch.Generator().manual_seed(2))
+        (y * weight).sum().backward()
+        results.append([y.detach(), *(x.grad for x in leaves)])
+    return list(zip(*results, strict=True))
+
+
+CASES = {
+    "attention": (fused.CausalAttention.apply, _causal, [(2, 3, 7, 4)] * 3),
+    "attention of one": (fused.CausalAttention.apply, _causal, [(1, 1, 1, 8)] * 3),
+    "rms": (
+        lambda x: fused.RmsNorm.apply(x, EPS),
+        lambda x: F.rms_norm(x, (x.shape[-1],), None, EPS),
+        [(3, 5, 16)],
+    ),
+    "relu squared": (fused.ReluSquared.apply, lambda x: F.relu(x).square(), [(4, 33)]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_fused_part_equals_torch_forward_and_backward(case: str) -> None:
+    for a, b in _both(*CASES[case]):
+        # float32 rounding of sums taken in another order
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_the_gradient_of_relu_squared_agrees_with_finite_differences() -> None:
+    x = torch.randn(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    assert torch.autograd.gradcheck(fused.ReluSquared.apply, (x.requires_grad_(),))
+
+
+def test_a_row_of_zeros_is_normalised_to_zeros() -> None:
+    assert torch.equal(fused.RmsNorm.apply(torch.zeros(2, 4), EPS), torch.zeros(2, 4))

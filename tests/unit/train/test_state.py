@@ -1,0 +1,99 @@
+"""What is resumed: everything, by name."""
+
+import copy
+from dataclasses import fields
+
+import pytest
+import torch
+
+from tests.tiny import tiny_decoder
+from wellfit.checkpoint import Contents, commit, load
+from wellfit.config import recipe_from_dict
+from wellfit.errors import CheckpointError
+from wellfit.optim import build_optimizers
+from wellfit.train import StopState, TrainState
+
+
+def _state(seed: int = 1) -> TrainState:
+    recipe = recipe_from_dict(
+        {"data.path": "x", "train.budget": "1 step", "optim": {"lr": 0.01, "adam_lr": 0.01}}
+    )
+    model = tiny_decoder(seed)
+    return TrainState(model, build_optimizers(recipe.optim, model, weight_decay=0.0))
+
+
+def _trained() -> TrainState:
+    state = _state()
+    state.model(torch.arange(10)[None]).float().square().mean().backward()
+    state.optimizers.step(0.5)
+    state.optimizers.zero_grad()
+    state.step, state.tokens_seen, state.evaluated_step, state.elapsed_s = 3, 99, 2, 0.1 + 0.2
+    state.stop = StopState(best_val_loss=1 / 3, best_step=2, stale=1)
+    return state
+
+
+def test_a_state_comes_back_from_disk_whole(tmp_path) -> None:
+    state, back = _trained(), _state(seed=2)
+    back.restore(load(commit(tmp_path, 3, state.contents())))
+    for f in fields(TrainState):
+        if f.name not in ("model", "optimizers"):
+            assert getattr(back, f.name) == getattr(state, f.name), f.name
+    for name, tensor in state.model.state_dict().items():
+        assert torch.equal(tensor, back.model.state_dict()[name]), name
+    ours, theirs = state.optimizers.named_state(), back.optimizers.named_state()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+def test_a_field_that_is_not_saved_cannot_be_added_unnoticed() -> None:
+    """Every field reaches the checkpoint, so a new one is resumed or fails here."""
+    saved = set(_trained().contents().state) | {"model", "optimizers"}
+    assert saved == {f.name for f in fields(TrainState)}
+
+
+def test_every_tensor_that_a_step_changes_is_in_the_checkpoint() -> None:
+    state = _state()
+    before = copy.deepcopy(state.contents().tensors)
+    state.model(torch.arange(10)[None]).float().square().mean().backward()
+    state.optimizers.step(1.0)
+    after = state.contents().tensors
+    moments = {name for part in state.optimizers.parts for s in part.state.values() for name in s}
+    # Muon's momentum; AdamW's two moments and its count
+    assert moments == {"momentum", "exp_avg", "exp_avg_sq", "step"}
+    assert not before["optimizer"] and after["optimizer"]
+
+
+def test_a_state_of_another_version_is_refused_by_name() -> None:
+    contents = _trained().contents()
+    short = {k: v for k, v in contents.state.items() if k != "stop"}
+    with pytest.raises(CheckpointError, match="this version wants"):
+        _state().restore(Contents(contents.tensors, short))
+
+
+def test_weights_of_another_model_are_refused() -> None:
+    contents = _trained().contents()
+    tensors = {**contents.tensors, "model": tiny_decoder(width=32, head_dim=16).state_dict()}
+    with pytest.raises(CheckpointError, match="of another model"):
+        _state().restore(Contents(tensors, contents.state))
+
+
+# val losses, what is best after each, and how stale the best then is
+PATIENCE = [
+    ([3.0, 2.0, 2.5, 2.4, 1.9], [True, True, False, False, True], [0, 0, 1, 2, 0]),
+    ([2.0, 2.0, 2.0], [True, False, False], [0, 1, 2]),
+    ([2.0, float("nan"), 1.0], [True, False, True], [0, 1, 0]),
+]
+
+
+@pytest.mark.parametrize(("losses", "best", "stale"), PATIENCE)
+def test_patience_counts_evaluations_since_the_best(losses, best, stale) -> None:
+    stop = StopState()
+    seen = [(stop.observe(i, loss, min_gain=0.0), stop.stale) for i, loss in enumerate(losses)]
+    assert seen == list(zip(best, stale, strict=True))
+
+
+def test_a_gain_below_the_minimum_moves_the_best_but_not_patience() -> None:
+    stop = StopState()
+    stop.observe(0, 2.0, min_gain=0.1)
+    assert stop.observe(1, 1.95, min_gain=0.1)
+    assert (stop.best_val_loss, stop.best_step, stop.stale) == (1.95, 1, 1)
