@@ -35,7 +35,7 @@ from wellfit.store import RunDir, read_run
 from wellfit.train import resume, start
 
 _LONGEST_S = 120.0
-_BASE: dict[str, Any] = {
+BASE: dict[str, Any] = {
     "data.document": "paragraph",
     "tokenizer": {"kind": "char"},
     "model.depth": 2,
@@ -87,7 +87,7 @@ class Drilled(NamedTuple):
 def drill(text: Path, folder: Path, case: str, *, chains: list[int], seed: int) -> list[Drilled]:
     """Train ``case`` undisturbed, then once per chain with that many kills."""
     draw = random.Random(seed)
-    recipe = {**_BASE, "data.path": str(text), "data.cache": str(folder / "cache"), **CASES[case]}
+    recipe = {**BASE, "data.path": str(text), "data.cache": str(folder / "cache"), **CASES[case]}
     whole = folder / "undisturbed"
     t0 = time.monotonic()
     _finish(lambda: start(load_dict(recipe), whole, NoScreen()))

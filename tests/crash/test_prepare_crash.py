@@ -15,10 +15,10 @@ import pytest
 
 from tests.corpora import write_jsonl
 
-# Argument: corpus, cache, and at which fsync to die (0: never).  Stretches are short so that
-# there are many lines in the journal to resume from.
+# Arguments: corpus, cache, at which fsync to die (0: never), how large a file may grow (-1: any
+# size).  Stretches are short so that there are many lines in the journal to resume from.
 CHILD = """
-import os, signal, sys
+import os, resource, signal, sys
 from pathlib import Path
 from wellfit import config
 from wellfit.data import encode, prepare
@@ -36,6 +36,7 @@ def fsync(handle):
     real(handle)
 
 os.fsync = fsync
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.RLIM_INFINITY))
 data = config.Data(path=corpus, split={"kind": "hash", "val": 0.2, "test": 0.1})
 print("begin", flush=True)
 made = prepare(data, config.BpeTokenizer(vocab=600), cache=cache)
@@ -55,11 +56,16 @@ def corpus(tmp_path_factory):
     return write_jsonl(tmp_path_factory.mktemp("corpus") / "a.jsonl", *({"text": t} for t in texts))
 
 
-def start(corpus, cache, *, dies_at=0):
+def start(corpus, cache, *, dies_at=0, limit_bytes=-1):
     """A child that has come as far as preparing."""
-    command = [sys.executable, "-c", CHILD, str(corpus), str(cache), str(dies_at)]
-    environment = os.environ | {"RAYON_NUM_THREADS": "2"}
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    arguments = [str(corpus), str(cache), str(dies_at), str(limit_bytes)]
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if limit_bytes > 0 else None,
+        text=True,
+        env=os.environ | {"RAYON_NUM_THREADS": "2"},
+    )
     assert child.stdout.readline() == "begin\n"
     return child
 
@@ -141,6 +147,18 @@ def test_kills_at_random_moments_one_after_the_other_change_nothing(
         child.stdout.close()
     # five processes, one result
     assert finish(corpus, tmp_path)[0] == undisturbed["fingerprint"]
+    check_same(tmp_path, undisturbed)
+
+
+def test_a_full_disk_is_told_and_gone_on_from(corpus, tmp_path, undisturbed):
+    # no file may grow beyond 200 kB: the tokens of train are cut short in the middle of a write
+    child = start(corpus, tmp_path, limit_bytes=200_000)
+    _, said = child.communicate()
+    assert child.returncode == 1
+    # what happened, and where there may be room
+    assert "DataError: prepared data cannot be written" in said and "data.cache=FOLDER" in said
+    # with room, what was done is gone on from
+    assert finish(corpus, tmp_path)[1] < undisturbed["fsyncs"]
     check_same(tmp_path, undisturbed)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from wellfit.cli.printing import as_json, say
-from wellfit.cli.training import Json, Overrides
+from wellfit.cli.training import Json, Overrides, show_notices
 
 
 def init(
@@ -18,18 +18,22 @@ def init(
     task: Annotated[
         Literal["language-model"], typer.Option("--task", help="What to train for.")
     ] = "language-model",
+    text: Annotated[
+        str, typer.Option("--text", help="The column or key that holds the text, in tables.")
+    ] = "text",
+    encoding: Annotated[str, typer.Option("--encoding", help="The encoding of the files.")] = "utf-8",
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
 ) -> int:
     """Look at the data and the machine, and write a commented recipe."""
-    from wellfit.cli.survey import survey
     from wellfit.config import draft
     from wellfit.errors import ConfigError
+    from wellfit.plan.survey import survey
     from wellfit.store import write_text_atomic
 
     if file.exists() and not force:
         raise ConfigError([f"{file} exists already; choose another name, or add --force"])
-    facts = survey(data)
-    write_text_atomic(file, draft(facts.data, facts.machine, task))
+    facts = survey(data, text=text, encoding=encoding)
+    write_text_atomic(file, draft(facts.data, facts.machine, task, name=str(file)))
     say(f"wrote {file}: {facts.said}")
     say(f"next: wellfit check {file}   then: wellfit train {file}")
     return 0
@@ -51,6 +55,7 @@ def check(
         from wellfit.train.trial import trial
 
         screen = open_screen()
+        show_notices(loaded)
         found = trial(loaded, screen)
         screen.close()
     except WellfitError as e:

@@ -62,11 +62,18 @@ def demo(
     return _train(loaded, out, "demo", json=json)
 
 
+def show_notices(loaded: Loaded) -> None:
+    """Say which keys a change of kind left out or kept."""
+    for notice in loaded.notices:
+        say(f"note: {notice}")
+
+
 def _train(loaded: Loaded, run: Path | None, name: str, *, json: bool) -> int:
     from wellfit.cli.screens import open_screen
     from wellfit.store import new_run_path
     from wellfit.train import start
 
+    show_notices(loaded)
     path = run if run is not None else new_run_path(Path("runs"), name)
     return _conclude(start(loaded, path, open_screen()), path, json=json)
 

@@ -11,6 +11,8 @@ from wellfit.data.stream import Split
 from wellfit.data.vocabulary import RoundTrip
 from wellfit.tokenizer import Tokenizer
 
+_SHOWN = 100  # characters of val or test that train lacks; of Chinese text there may be thousands
+
 
 def audit_of(
     corpus: Corpus,
@@ -35,6 +37,7 @@ def audit_of(
             "empty": noticed.empty,
             "left_out": corpus.assignment.left_out,
         },
+        "column": noticed.column,
         "duplicates": {
             "across": copies.across,
             "dropped": copies.dropped,
@@ -71,8 +74,10 @@ def _overlaps(splits: Mapping[str, Split]) -> dict[str, Any]:
         if name == "train":
             continue
         seen = overlap(split, train)
+        if not seen.windows:  # the whole split is shorter than a window
+            continue
         found[name] = {
-            "share": seen.found / seen.windows if seen.windows else None,
+            "share": seen.found / seen.windows,
             "windows": seen.windows,
             "found": seen.found,
             "window_tokens": seen.window_tokens,
@@ -85,7 +90,7 @@ def _characters(characters: Mapping[str, str]) -> dict[str, Any]:
     """How many there are, and which of val and test a model never meets in train."""
     known = set(characters.get("train", ""))
     strange = {
-        name: "".join(sorted(set(text) - known))
+        name: "".join(sorted(set(text) - known)[:_SHOWN])
         for name, text in characters.items()
         if name != "train" and known
     }

@@ -50,11 +50,10 @@ def parts_of(corpus: Corpus, on_read: OnRead, *, position: int = 0) -> Iterator[
     codes, states, offset = corpus.assignment.codes, np.array(corpus.table.rows["state"]), 0
     for file, piece in documents(corpus.sources, corpus.data, on_read, first_file=first_file):
         code = int(codes[row])
-        if here < position or code == OUT:
-            pass
-        elif code == CUT:
-            yield from _cut_parts(file, piece, here, offset, corpus.assignment.cuts)
-        else:
+        if code == CUT:
+            parts = _cut_parts(file, piece, here, offset, corpus.assignment.cuts)
+            yield from (part for part in parts if part.position >= position)
+        elif code != OUT and here >= position:
             yield Part(here, _NAMES[code], piece.text, offset == 0, piece.ends, file, piece.number)
         if states[row] == TEXT:
             here += len(piece.text)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from wellfit import config
 from wellfit.data import cache as cached
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 """Raised whenever the same input would give other files; part of every key."""
 
+# of the recipe's data, what decides the tokens once the files and their formats are known
+_DECIDES = {"text", "document", "encoding", "on_bad", "duplicates", "max_line", "split"}
 _WORKING = ("documents.rows", "scan.json", "journal.jsonl")  # of no use once all is done
 
 
@@ -42,7 +45,7 @@ class Prepared:
     tokenizer: Tokenizer
     splits: Mapping[str, Split]  # "train", "val" and, if the recipe asks for it, "test"
     audit: dict[str, Any]
-    fingerprint: str  # sha256 over sources, tokenizer, split and the tokens themselves
+    fingerprint: str  # sha256 of tokenizer, tokens and document starts: equal ones train alike
     folder: Path
 
 
@@ -124,8 +127,9 @@ def _key(
         [cached.sha256_of(file.path, on_read), file.format, file.compression, file.role]
         for file in sources.files
     ]
-    says = data.model_dump(mode="json", exclude={"path", "cache", "format"})
-    says["split"] = {k: v for k, v in says["split"].items() if data.split.kind != "files"}
+    says = data.model_dump(mode="json", include=_DECIDES)
+    if data.split.kind == "files":
+        says["split"] = "files"  # which those are is said by the files' roles
     if isinstance(tokenizer, Tokenizer):
         says["split"], tokens = None, {"fingerprint": tokenizer.fingerprint}
     elif isinstance(tokenizer, config.PretrainedTokenizer):
@@ -214,16 +218,13 @@ def _check_unchanged(sources: Sources) -> None:
 def _manifest(folder: Path, shards: Shards, tokenizer: Tokenizer) -> dict[str, Any]:
     """What the folder holds, and a fingerprint that follows from the tokens themselves."""
     totals = shards.totals()
-    key = folder.name.removesuffix(".partial")
-    hashes = {name: cached.sha256_of(token_file(folder, name), _ignored) for name in totals}
-    files = [
-        path for name in totals for path in (token_file(folder, name), starts_file(folder, name))
-    ]
+    files = [made(folder, name) for name in totals for made in (token_file, starts_file)]
+    hashes = {path.name: cached.sha256_of(path, _ignored) for path in files}
     files += sorted((folder / "tokenizer").iterdir())
     return {
         "format": FORMAT,
-        "key": key,
-        "fingerprint": cached.key_of({"key": key, "tokens": [tokenizer.fingerprint, hashes]}),
+        "key": folder.name.removesuffix(".partial"),
+        "fingerprint": cached.key_of({"tokenizer": tokenizer.fingerprint, "files": hashes}),
         "totals": {name: counts._asdict() for name, counts in totals.items()},
         "sha256": hashes,
         "files": {path.relative_to(folder).as_posix(): path.stat().st_size for path in files},
@@ -235,14 +236,21 @@ def _ignored(n_bytes: int) -> None:
 
 
 def _splits(folder: Path, manifest: Mapping[str, Any], dtype: np.dtype[Any]) -> dict[str, Split]:
-    """The splits, mapped from disk.  ``asarray`` drops memmap's slow indexing, not the mapping."""
+    """The splits, mapped from disk."""
     splits = {}
     for name, counts in manifest["totals"].items():
-        tokens = np.asarray(np.memmap(token_file(folder, name), dtype=dtype, mode="r"))
-        starts = np.asarray(np.memmap(starts_file(folder, name), dtype="<i8", mode="r"))
+        tokens = _mapped(token_file(folder, name), dtype)
+        starts = _mapped(starts_file(folder, name), np.dtype(np.int64))
         fingerprint = cached.key_of({"data": manifest["fingerprint"], "split": name})
         splits[name] = Split(name, tokens, starts, counts["n_bytes"], fingerprint)
     return splits
+
+
+def _mapped(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A file as an array.  ``asarray`` drops memmap's slow indexing, and keeps the mapping."""
+    if not path.stat().st_size:  # nothing cannot be mapped; some tokenizers make it of some text
+        return np.empty(0, dtype=dtype)
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r"))
 
 
 def _opened(folder: Path, manifest: Mapping[str, Any]) -> Prepared:

@@ -75,14 +75,13 @@ def find_sources(data: Data) -> Sources:
 
 def _find(data: Data) -> Sources:
     ignored: Counter[str] = Counter()
-    roles: dict[Path, SplitName | None] = {}
+    found: dict[Path, tuple[Path, SplitName | None]] = {}  # by what links lead to
     for role, patterns in _asked(data):
         for path in _matching(patterns, data, ignored):
-            roles[path] = role
-    files: dict[Path, SourceFile] = {}
-    for path, role in roles.items():
-        files.setdefault(path.resolve(), _source_file(path, data, role))
-    return Sources(tuple(files.values()), dict(ignored))
+            shown, _ = found.get(path.resolve(), (path, None))
+            found[path.resolve()] = (shown, role)
+    files = tuple(_source_file(path, data, role) for path, role in found.values())
+    return Sources(files, dict(ignored))
 
 
 def _asked(data: Data) -> list[tuple[SplitName | None, Sequence[str]]]:
@@ -123,6 +122,8 @@ def _in_pattern(path: Path, pattern: str) -> list[Path]:
     # Path.glob would take hidden files too, and follow no link to a folder before Python 3.13
     names = glob.glob(str(path), recursive=True)  # noqa: PTH207
     found = sorted(p for p in map(Path, names) if p.is_file())
+    if not found and names:
+        raise DataError(f"{pattern} matches folders alone. For what is in them: {pattern}/**/*")
     if not found:
         raise DataError(
             f"no file matches {pattern} (looked from {Path.cwd()}). Check data.path; "

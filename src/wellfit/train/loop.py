@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from wellfit.checkpoint import commit, prune
-from wellfit.errors import Diverged
+from wellfit.errors import Diverged, WellfitError
 from wellfit.optim import lr_scale
 from wellfit.train import ranks as group
 from wellfit.train.finish import conclude_diverged, finish
@@ -72,7 +72,12 @@ def run(job: Job, state: TrainState, nats: NatsOf, ledger: Ledger) -> Outcome:
         gain = job.recipe.stop.min_gain if job.recipe.stop else 0.0
         if state.stop.observe(state.step, val.loss, min_gain=gain) and job.ranks.leads:
             save_best(job, state)
-        ledger.evaluated(state, train, val, write_sample(job, state))
+        sample = None
+        try:
+            sample = write_sample(job, state)
+        except WellfitError as e:  # a text to look at is not worth a run
+            ledger.warned(state.step, f"no sample at step {state.step}: {e}")
+        ledger.evaluated(state, train, val, sample)
 
     def look_due() -> bool:
         return _due(job.recipe.evaluate.every, state.step) or state.step == job.steps_total
@@ -97,8 +102,9 @@ def run(job: Job, state: TrainState, nats: NatsOf, ledger: Ledger) -> Outcome:
                 if look_due():
                     look()
                 if stale():
-                    ledger.early_stop(state)
                     break
+            if stale():
+                ledger.early_stop(state)
             if saved_evaluation != state.evaluated_step:
                 save()  # once more, so that a resumed run knows the last evaluation's outcome
         except NonFinite as e:

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from wellfit.config import known
-from wellfit.evaluate import block_nats
 from wellfit.plan import Rehearsal, laws
 from wellfit.train import ranks as group
 from wellfit.train.job import Job, batch_stream, nats_of, new_state
+from wellfit.train.measure import evaluate
 from wellfit.train.samples import write_sample
 from wellfit.train.state import TrainState
 from wellfit.train.step import NatsOf, train_step
@@ -77,7 +77,7 @@ def _time_steps(job: Job, state: TrainState, nats: NatsOf, *, long_enough_s: flo
             state,
             batches,
             nats,
-            lr_scale=1e-3,
+            lr_scale=0.0,  # the work of a step without its effect
             clip=None if clip is None else clip.max,
             ranks=job.ranks,
         )
@@ -113,8 +113,7 @@ def _worth_compiling(job: Job, step_s: float) -> bool:
 
 def _evaluate_once(job: Job, state: TrainState) -> None:
     """An evaluation as it will happen, and its sample; the results are thrown away."""
-    for blocks in (job.train_blocks, job.val_blocks):
-        block_nats(state.model, blocks, vocab=job.shape.vocab, device=job.device)
+    evaluate(job, state)
     write_sample(job, state)
 
 

@@ -86,21 +86,25 @@ def test_the_same_bytes_elsewhere_are_the_same_data(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "other_tokens"),
     [
-        {"content": "abcdefgi"},
-        {"tokenizer": config.CharTokenizer()},
-        {"split": {"kind": "tail", "val": 0.5}},
-        {"encoding": "latin-1"},
+        ({"content": "abcdefgi"}, True),
+        ({"tokenizer": config.CharTokenizer()}, True),
+        ({"split": {"kind": "tail", "val": 0.5}}, True),
+        ({"encoding": "latin-1"}, False),
+        ({"on_bad": "skip"}, False),
     ],
 )
-def test_anything_that_may_change_a_token_is_other_data(tmp_path, change):
+def test_anything_that_may_change_a_token_is_prepared_anew(tmp_path, change, other_tokens):
     def made(content="abcdefgh", tokenizer=None, **fields):
         path = write(tmp_path / "a.txt", content)
         return prepared(path, tmp_path / "cache", tokenizer, **{"split": TAIL, **fields})
 
-    # its own folder and its own batches
-    assert made().fingerprint != made(**change).fingerprint
+    before, after = made(), made(**change)
+    # in a folder of its own
+    assert before.folder != after.folder
+    # and with batches of its own if any token did change
+    assert (before.fingerprint != after.fingerprint) is other_tokens
 
 
 def test_damaged_data_is_prepared_again(tmp_path):

@@ -89,6 +89,15 @@ def test_files_of_val_and_test_are_taken_out_of_train(tmp_path):
     }
 
 
+def test_a_link_to_a_file_of_val_does_not_make_it_train(tmp_path):
+    write(tmp_path / "valid.txt", "x")
+    (tmp_path / "train.txt").symlink_to(tmp_path / "valid.txt")
+    split = {"kind": "files", "val": str(tmp_path / "valid.txt")}
+    files = find_sources(data_of(tmp_path / "train.txt", split=split)).files
+    # one file, and val has the stronger claim
+    assert [file.role for file in files] == ["val"]
+
+
 def test_a_name_that_is_not_there_brings_the_nearest(tmp_path):
     write(tmp_path / "corpus/input.txt", "x")
     # a slip in the file
@@ -106,6 +115,13 @@ def test_a_pattern_that_matches_nothing_says_where_it_looked(tmp_path):
     # what was wanted, and from where
     with pytest.raises(DataError, match=r"no file matches .*\*.parquet \(looked from"):
         find_sources(data_of(tmp_path / "*.parquet"))
+
+
+def test_a_pattern_that_matches_folders_alone_says_how_to_go_into_them(tmp_path):
+    write(tmp_path / "corpus-a/x.txt", "x")
+    # a slash and two stars are missing
+    with pytest.raises(DataError, match=r"matches folders alone.*corpus-\*/\*\*/\*"):
+        find_sources(data_of(tmp_path / "corpus-*"))
 
 
 def test_an_empty_folder_is_an_error(tmp_path):

@@ -1,0 +1,50 @@
+"""A killed run, resumed, is the run that was never killed: to the bit, however often it dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench.resume import CASES, differences, drill, some_text
+
+# 20 kills in all, with chains of two and of five; every other one is aimed into a save
+CHAINS = {
+    "muon, dropout, accumulation": [1, 5],
+    "adamw, cosine, bpe": [2, 2],
+    "early stop, high rate": [5],
+    "float32, gpt2, wsd": [2, 3],
+}
+
+
+def test_the_drill_covers_every_case() -> None:
+    assert set(CHAINS) == set(CASES)
+    assert sum(sum(chains) for chains in CHAINS.values()) >= 20
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_killed_run_ends_bit_equal_to_one_that_was_not(tmp_path: Path, case: str) -> None:
+    torch.set_num_threads(1)  # a forked process cannot take over its parent's threads
+    text = some_text(tmp_path, None)
+    rows = drill(text, tmp_path, case, chains=CHAINS[case], seed=len(case))
+    assert [row.differences for row in rows] == [()] * len(rows)
+    assert sum(row.kills for row in rows) == sum(CHAINS[case])
+
+
+def test_the_comparison_sees_a_difference(tmp_path: Path) -> None:
+    """The drill would be worth nothing if two different runs compared as equal."""
+    from wellfit.config import load_dict
+    from wellfit.report import NoScreen
+    from wellfit.train import start
+
+    from bench.resume import BASE
+
+    torch.set_num_threads(1)
+    text = some_text(tmp_path, None)
+    for seed in (1, 2):
+        recipe = {**BASE, "data.path": str(text), "data.cache": str(tmp_path / "cache")}
+        recipe |= {"train.seed": seed, "train.budget": "14 steps"}
+        start(load_dict(recipe), tmp_path / str(seed), NoScreen())
+    found = differences(tmp_path / "1", tmp_path / "2")
+    assert {"series loss", "evaluations", "model.safetensors", "published model"} <= set(found)

@@ -1,0 +1,99 @@
+"""Parts of documents to the tokens of their splits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.corpora import data_of, write_jsonl
+from wellfit.data import find_sources
+from wellfit.data.documents import scan
+from wellfit.data.encode import Corpus, encode, parts_of
+from wellfit.data.shards import Shards, starts_file, token_file
+from wellfit.data.split import assign
+from wellfit.tokenizer import byte_tokenizer
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Three files of records, some of them blank, bad or copies; a tail split cuts one."""
+    files = [["one", "two", " "], ["three", "one", "five"], ["a six and more", "seven"]]
+    for i, texts in enumerate(files):
+        write_jsonl(tmp_path / f"corpus/{i}.jsonl", *({"text": text} for text in texts), {"n": 1})
+    data = data_of(tmp_path / "corpus", split={"kind": "tail", "val": 0.4}, on_bad="skip")
+    sources = find_sources(data)
+    (tmp_path / "work").mkdir()
+    table = scan(sources, data, tmp_path / "work", lambda _: None, characters=False)
+    return Corpus(sources, data, table, assign(table, data))
+
+
+def found(corpus, position=0):
+    parts = parts_of(corpus, lambda _: None, position=position)
+    return [(part.position, part.split, part.text, part.begins, part.ends) for part in parts]
+
+
+def test_parts_say_where_they_stand_and_whose_they_are(corpus):
+    # 37 characters; train is the first 22: 3, 3, 5, 3, 4 and 4 of 14
+    assert found(corpus) == [
+        (0, "train", "one", True, True),
+        (3, "train", "two", True, True),
+        (6, "train", "three", True, True),
+        (11, "train", "one", True, True),
+        (14, "train", "five", True, True),
+        (18, "train", "a si", True, False),
+        (22, "val", "x and more", True, True),
+        (32, "val", "seven", True, True),
+    ]
+
+
+def test_reading_goes_on_from_any_place_without_what_came_before(corpus):
+    whole = found(corpus)
+    for at, (position, *_) in enumerate(whole):
+        # whatever file it is in, past what is blank or bad, and within a document that is cut
+        assert found(corpus, position) == whole[at:]
+
+
+def test_encoding_gives_the_same_files_from_any_commit(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("wellfit.data.encode._STRETCH_CHARS", 4)
+    tokenizer = byte_tokenizer(separate=True)
+
+    def run(folder, stop_after):
+        folder.mkdir(exist_ok=True)
+        with Shards(folder, ["train", "val"], tokenizer.dtype) as shards:
+            commits = 0
+            real = shards.commit
+
+            def commit(position):
+                nonlocal commits
+                real(position)
+                commits += 1
+                if commits == stop_after:
+                    raise KeyboardInterrupt
+
+            shards.commit = commit
+            encode(corpus, tokenizer, shards, lambda _: None, separate=True)
+        return [
+            path(folder, n).read_bytes()
+            for n in ("train", "val")
+            for path in (token_file, starts_file)
+        ]
+
+    whole = run(tmp_path / "whole", 0)
+    commits = len((tmp_path / "whole" / "journal.jsonl").read_text().splitlines())
+    # one of them within the document that is cut
+    assert commits >= 5
+    for stop in range(1, commits + 1):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / str(stop), stop)
+        # interrupted after any commit and run again
+        assert run(tmp_path / str(stop), 0) == whole
+    ids = np.frombuffer(whole[0], dtype=np.uint16)
+    # each complete document has its end; the one that is cut has none in train
+    assert tokenizer.decode(ids).split("<|endoftext|>") == [
+        "one",
+        "two",
+        "three",
+        "one",
+        "five",
+        "a si",
+    ]
