@@ -190,7 +190,7 @@ def _killed_in_save(work: Callable[[], object], run: Path, nth: int) -> bool:
         if os.waitpid(pid, os.WNOHANG)[0]:
             return False
         if root.is_dir():
-            seen |= {name for name in os.listdir(root) if name.startswith(".tmp-")}
+            seen |= {path.name for path in root.glob(".tmp-*")}
         if len(seen) >= nth:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)

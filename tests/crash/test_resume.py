@@ -34,11 +34,10 @@ def test_a_killed_run_ends_bit_equal_to_one_that_was_not(tmp_path: Path, case: s
 
 def test_the_comparison_sees_a_difference(tmp_path: Path) -> None:
     """The drill would be worth nothing if two different runs compared as equal."""
+    from bench.resume import BASE
     from wellfit.config import load_dict
     from wellfit.report import NoScreen
     from wellfit.train import start
-
-    from bench.resume import BASE
 
     torch.set_num_threads(1)
     text = some_text(tmp_path, None)

@@ -208,7 +208,9 @@ def test_two_runs_differ_in_what_was_changed(
     assert set(found["recipe"]) == {"regularize.dropout", "stop.patience", "stop.min_gain"}
 
 
-def test_a_directory_that_holds_a_run_is_not_taken_again(trained: Path, recipe: Path, wellfit) -> None:
+def test_a_directory_that_holds_a_run_is_not_taken_again(
+    trained: Path, recipe: Path, wellfit
+) -> None:
     found = wellfit("train", recipe, *SMALL, "--run", trained)
     assert found.code == 2
     assert f"wellfit resume {trained}" in found.err
@@ -253,7 +255,12 @@ def test_a_signal_saves_and_exits_75_and_resume_finishes(
     recipe: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     run = tmp_path / "long"
-    words = [*SMALL, "train.budget=100k steps", "checkpoint.every=1 hour", "evaluate.every=50 steps"]
+    words = [
+        *SMALL,
+        "train.budget=100k steps",
+        "checkpoint.every=1 hour",
+        "evaluate.every=50 steps",
+    ]
     command = [sys.executable, "-m", "wellfit", "train", recipe, *words, "--run", run]
     with subprocess.Popen([str(c) for c in command], stderr=subprocess.PIPE, text=True) as process:
         _wait_for(lambda: any((run / "checkpoints").glob("best-*")))

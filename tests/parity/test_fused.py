@@ -33,14 +33,14 @@ def _both(
 
 
 CASES = {
-    "attention": (fused.CausalAttention.apply, _causal, [(2, 3, 7, 4)] * 3),
-    "attention of one": (fused.CausalAttention.apply, _causal, [(1, 1, 1, 8)] * 3),
+    "attention": (fused.causal_attention, _causal, [(2, 3, 7, 4)] * 3),
+    "attention of one": (fused.causal_attention, _causal, [(1, 1, 1, 8)] * 3),
     "rms": (
-        lambda x: fused.RmsNorm.apply(x, EPS),
+        lambda x: fused.rms_norm(x, EPS),
         lambda x: F.rms_norm(x, (x.shape[-1],), None, EPS),
         [(3, 5, 16)],
     ),
-    "relu squared": (fused.ReluSquared.apply, lambda x: F.relu(x).square(), [(4, 33)]),
+    "relu squared": (fused.relu_squared, lambda x: F.relu(x).square(), [(4, 33)]),
 }
 
 
@@ -53,8 +53,8 @@ def test_a_fused_part_equals_torch_forward_and_backward(case: str) -> None:
 
 def test_the_gradient_of_relu_squared_agrees_with_finite_differences() -> None:
     x = torch.randn(2, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-    assert torch.autograd.gradcheck(fused.ReluSquared.apply, (x.requires_grad_(),))
+    assert torch.autograd.gradcheck(fused.relu_squared, (x.requires_grad_(),))
 
 
 def test_a_row_of_zeros_is_normalised_to_zeros() -> None:
-    assert torch.equal(fused.RmsNorm.apply(torch.zeros(2, 4), EPS), torch.zeros(2, 4))
+    assert torch.equal(fused.rms_norm(torch.zeros(2, 4), EPS), torch.zeros(2, 4))

@@ -97,7 +97,7 @@ def commit(root: Path, step: int, contents: Contents, *, kind: str = "step") -> 
 
 
 def verify(checkpoint: Committed) -> None:
-    """Check every file against the manifest.  Raises ``CheckpointError`` naming the first misfit."""
+    """Check every file against the manifest.  Raises ``CheckpointError`` naming the first."""
     path = checkpoint.path
     try:
         manifest = json.loads((path / "manifest.json").read_text())

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from wellfit.units import format_bytes
 
-_PACKAGES = ("asyncio", "collections", "concurrent", "email", "html", "http", "importlib", "json")
-_PACKAGES += ("logging", "multiprocessing", "unittest", "urllib", "xml", "xmlrpc")
+_PACKAGES = (
+    "asyncio collections concurrent email html http importlib json logging multiprocessing "
+    "unittest urllib xml xmlrpc"
+).split()
 
 
 class Texts(NamedTuple):

@@ -28,17 +28,17 @@ def main() -> None:
     """Run the command line; every way out has the exit code that DESIGN section 6 gives it."""
     from wellfit.cli.commands import register
 
-    # How long idle threads spin before they sleep, in loop turns.  OpenMP's own default takes
-    # a core from whoever else needs it: on a busy machine a step took four times as long
-    # (LOG.md, 2026-11-21).  Read when torch is loaded, which is later than this.
+    # How long idle threads spin before they sleep, in loop turns.  OpenMP's own default is
+    # milliseconds, and takes a core from whoever else needs it (LOG.md, 2026-11-21).  Read
+    # when torch is loaded, which is later than this.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     register(app)
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="wellfit", standalone_mode=False)
     except typer.Abort:
         code = 130
     except typer.TyperException as e:
-        e.show()
+        e.show()  # type: ignore[attr-defined]  # all that a command line can cause have it
         code = 2
     except ConfigError as e:
         for problem in e.problems:

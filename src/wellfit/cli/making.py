@@ -21,7 +21,9 @@ def init(
     text: Annotated[
         str, typer.Option("--text", help="The column or key that holds the text, in tables.")
     ] = "text",
-    encoding: Annotated[str, typer.Option("--encoding", help="The encoding of the files.")] = "utf-8",
+    encoding: Annotated[
+        str, typer.Option("--encoding", help="The encoding of the files.")
+    ] = "utf-8",
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
 ) -> int:
     """Look at the data and the machine, and write a commented recipe."""

@@ -49,9 +49,9 @@ def quick() -> Values:
 def demo() -> Values:
     """Small enough to show something within a minute on two cores."""
     return {
-        "data": {"split": {"kind": "hash", "val": "5%", "test": "5%"}},
-        "tokenizer": {"kind": "bpe", "vocab": 2048},
-        "model": {"depth": 4, "context": 256},
+        "data": {"split": {"kind": "hash", "val": "2%", "test": "2%"}},
+        "tokenizer": {"kind": "bpe", "vocab": 1024},
+        "model": {"depth": 4, "width": 192, "context": 256},
         "train": {"budget": "75 seconds"},
         "evaluate": {"sample": {"prompt": "", "tokens": 80, "temperature": 0.8}},
         "checkpoint": {"every": "30 seconds", "keep": 2},
@@ -63,7 +63,7 @@ def shakespeare_char() -> Values:
     return {
         "data": {"split": {"kind": "tail", "val": "10%", "test": 0}},
         "tokenizer": {"kind": "char"},
-        "model": {"depth": 4, "context": 256},
+        "model": {"depth": 4, "width": 192, "context": 256},
         "train": {"budget": "2 minutes"},
         "checkpoint": {"every": "1 minute"},
     }

@@ -1,6 +1,6 @@
 """The loss of every block of a split.
 
-Dims: N blocks, B blocks at a time, T time.
+Dims: N blocks, B blocks at a time, T time, V vocabulary.
 """
 
 from __future__ import annotations

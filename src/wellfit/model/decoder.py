@@ -49,7 +49,7 @@ class Norm(nn.Module):
             bias = None if self.bias is None else self.bias.to(x.dtype)
             return F.layer_norm(x, (self.width,), weight, bias, self.eps)
         if weight is None and x.device.type == "cpu":
-            return fused.RmsNorm.apply(x, self.eps)  # type: ignore[no-any-return]
+            return fused.rms_norm(x, self.eps)
         return F.rms_norm(x, (self.width,), weight, self.eps)
 
 
@@ -93,7 +93,7 @@ def attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor) -> Tensor:
     T, S = q_BHTK.shape[2], k_BGSK.shape[2]
     grouped = k_BGSK.shape[1] != q_BHTK.shape[1]
     if T == S and not grouped and fused.pays(q_BHTK):
-        return fused.CausalAttention.apply(q_BHTK, k_BGSK, v_BGSK)  # type: ignore[no-any-return]
+        return fused.causal_attention(q_BHTK, k_BGSK, v_BGSK)
     mask = None
     if 1 < T < S:  # one new token may see all there is, so it needs no mask
         mask = torch.ones(T, S, dtype=torch.bool, device=q_BHTK.device).tril(S - T)
@@ -157,7 +157,7 @@ class MLP(nn.Module):
                 hidden_BTF = F.gelu(hidden_BTF, approximate="tanh")
             case "relu2":
                 if hidden_BTF.device.type == "cpu":
-                    hidden_BTF = fused.ReluSquared.apply(hidden_BTF)
+                    hidden_BTF = fused.relu_squared(hidden_BTF)
                 else:
                     hidden_BTF = F.relu(hidden_BTF).square()
             case never:

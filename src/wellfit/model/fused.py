@@ -54,6 +54,12 @@ class CausalAttention(torch.autograd.Function):
         return dq_NTK.view(shape), dk_NTK.view(shape), dv_NTK.view(shape)
 
 
+def causal_attention(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor) -> Tensor:
+    """Softmax of causal scores, times the values; every tensor (B, H, T, K)."""
+    y_BHTK: Tensor = CausalAttention.apply(q_BHTK, k_BHTK, v_BHTK)  # type: ignore[no-untyped-call]
+    return y_BHTK
+
+
 class RmsNorm(torch.autograd.Function):
     """Root-mean-square normalisation of the last dimension without a gain (arXiv:1910.07467)."""
 
@@ -61,7 +67,7 @@ class RmsNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
         inverse = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_().to(x.dtype)
-        y = x * inverse
+        y: Tensor = x * inverse
         ctx.save_for_backward(y, inverse)
         return y
 
@@ -71,6 +77,12 @@ class RmsNorm(torch.autograd.Function):
         g = grads[0]
         along = (g * y).sum(-1, keepdim=True, dtype=torch.float32).div_(-y.shape[-1])
         return torch.addcmul(g, y, along.to(g.dtype)).mul_(inverse), None
+
+
+def rms_norm(x: Tensor, eps: float) -> Tensor:
+    """``x`` divided by its root mean square over the last dimension."""
+    y: Tensor = RmsNorm.apply(x, eps)  # type: ignore[no-untyped-call]
+    return y
 
 
 class ReluSquared(torch.autograd.Function):
@@ -85,5 +97,11 @@ class ReluSquared(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (positive,) = ctx.saved_tensors
-        return (grads[0] * positive).mul_(2)
+        twice: Tensor = (grads[0] * positive).mul_(2)
+        return twice
 
+
+def relu_squared(x: Tensor) -> Tensor:
+    """The square of the positive part of ``x``."""
+    y: Tensor = ReluSquared.apply(x)  # type: ignore[no-untyped-call]
+    return y

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor
 
 
-class Tally(NamedTuple):
-    """A sum over targets and the number of targets in it.  Join freely; divide once, at the edge."""
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A sum over targets, and how many are in it.  Join freely; divide once, at the edge."""
 
     total: Tensor  # () float32
     count: Tensor  # () int64

@@ -24,7 +24,7 @@ class Optimizers:
 
     def __init__(self, parts: list[torch.optim.Optimizer], model: nn.Module) -> None:
         self.parts = parts
-        self._name_of = {p: name for name, p in model.named_parameters()}
+        self._name_of: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
         held = [p for part in parts for group in part.param_groups for p in group["params"]]
         assert len(held) == len(set(held)), "a parameter is in two optimizers"
         trained = {p for p in self._name_of if p.requires_grad}

@@ -65,7 +65,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every matrix that has a gradient."""
         for group in self.param_groups:
-            by_shape: dict[tuple[int, ...], list[nn.Parameter]] = defaultdict(list)
+            by_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
             for p in group["params"]:
                 if p.grad is not None:
                     # Tall matrices go with the wide ones that they are when transposed.
@@ -73,7 +73,7 @@ class Muon(torch.optim.Optimizer):
             for params in by_shape.values():
                 self._step_shape(params, group)
 
-    def _step_shape(self, params: list[nn.Parameter], group: dict[str, float]) -> None:
+    def _step_shape(self, params: list[Tensor], group: dict[str, float]) -> None:
         grads = [p.grad for p in params if p.grad is not None]
         buffers = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in params]
         torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])

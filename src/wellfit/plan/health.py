@@ -35,8 +35,8 @@ def look_over() -> dict[str, Any]:
         "system": machine.system,
         "python": machine.python,
         "torch": machine.torch,
-        "float32 products": f"{matmul_flops_per_s(torch.float32, device=device) / 1e12:.2f} TFLOP/s",
-        "bfloat16 products": f"{matmul_flops_per_s(torch.bfloat16, device=device) / 1e12:.2f} TFLOP/s",
+        "float32 products": _rate(torch.float32, device),
+        "bfloat16 products": _rate(torch.bfloat16, device),
         "compiler": shutil.which("g++") or shutil.which("clang++") or "none",
     }
     parts = [_part(*part) for part in _PARTS]
@@ -46,6 +46,10 @@ def look_over() -> dict[str, Any]:
     if facts["compiler"] == "none":
         problems.append("no C++ compiler: long runs cannot be compiled. Install g++")
     return {"machine": facts, "parts": parts, "problems": problems}
+
+
+def _rate(dtype: torch.dtype, device: str) -> str:
+    return f"{matmul_flops_per_s(dtype, device=device) / 1e12:.2f} TFLOP/s"
 
 
 def _part(module: str, extra: str, what: str) -> dict[str, str]:

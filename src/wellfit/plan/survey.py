@@ -45,10 +45,11 @@ def survey(path: str, *, text: str, encoding: str) -> Survey:
         if n_characters > MOST_CHARACTERS:
             break
     scale = sources.n_bytes / read_bytes if read_bytes else 1.0  # 1 where all of it was read
+    n_bytes, n_documents = round(n_bytes * scale), round(n_documents * scale)
     facts = {
         "path": path,
-        "n_bytes": round(n_bytes * scale),
-        "n_documents": round(n_documents * scale),
+        "n_bytes": n_bytes,
+        "n_documents": n_documents,
         "n_characters_distinct": len(characters),
         "formats": sorted({file.format for file in sources.files}),
         "text": text if text != "text" else None,
@@ -57,7 +58,7 @@ def survey(path: str, *, text: str, encoding: str) -> Survey:
     machine = this_machine()
     about = "" if scale == 1 else "about "
     said = (
-        f"{about}{format_count(facts['n_documents'])} documents, "
-        f"{format_bytes(facts['n_bytes'])}, {len(characters)} distinct characters"
+        f"{about}{format_count(n_documents)} document{'' if n_documents == 1 else 's'}, "
+        f"{format_bytes(n_bytes)}, {len(characters)} distinct characters"
     )
     return Survey(facts, {"cores": machine.cores, "gpu": machine.gpu}, said)

@@ -1,4 +1,7 @@
-"""One run, decided: what the loop reads and never changes."""
+"""One run, decided: what the loop reads and never changes.
+
+Dims: B sequences of a micro-batch, T time, V vocabulary.
+"""
 
 from __future__ import annotations
 
@@ -73,11 +76,17 @@ def new_state(job: Job) -> TrainState:
 def nats_of(model: Decoder, *, compiled: bool) -> NatsOf:
     """The loss of a micro-batch as a function of its tensors."""
 
-    def nats(tokens_BT: Tensor, targets_BT: Tensor, drop: Drop | None) -> Tally:
+    def sums(tokens_BT: Tensor, targets_BT: Tensor, drop: Drop | None) -> tuple[Tensor, Tensor]:
         logits_BTV = model(tokens_BT, drop=drop)
-        return next_token_nats(logits_BTV.flatten(0, 1), targets_BT.flatten())
+        tally = next_token_nats(logits_BTV.flatten(0, 1), targets_BT.flatten())
+        return tally.total, tally.count
 
-    return torch.compile(nats, dynamic=False) if compiled else nats
+    run = torch.compile(sums, dynamic=False) if compiled else sums
+
+    def nats(tokens_BT: Tensor, targets_BT: Tensor, drop: Drop | None) -> Tally:
+        return Tally(*run(tokens_BT, targets_BT, drop))
+
+    return nats
 
 
 def batch_stream(job: Job) -> Callable[[int], Iterator[MicroBatch]]:

@@ -131,7 +131,7 @@ def _due(every: Duration | str, step: int) -> bool:
 
 
 def _save_due(job: Job, step: int, since_s: float) -> bool:
-    """Whether a checkpoint is due; by the clock its moment may differ between runs, its content not."""
+    """Whether a checkpoint is due.  By the clock, its moment may differ between runs; no more."""
     every = job.recipe.checkpoint.every
     if every.unit == "seconds":
         return job.ranks.leads and since_s >= every.amount

@@ -75,7 +75,9 @@ def stream_text(target: Path, prompt: str, how: Sampling) -> Iterator[str]:
     """What the model writes, in pieces that can be printed as they come."""
     opened = open_model(target)
     start = (
-        [int(i) for i in opened.tokenizer.encode(prompt)] if prompt else first_token(opened.tokenizer)
+        [int(i) for i in opened.tokenizer.encode(prompt)]
+        if prompt
+        else first_token(opened.tokenizer)
     )
     written: list[int] = []
     shown = ""

@@ -66,7 +66,8 @@ def resume(path: Path, screen: Screen) -> Outcome:
     if not run_dir.resolved.is_file():
         if not run_dir.recipe.is_file():
             raise RunError(
-                f"{path} is not a run directory: it holds no recipe. List runs with: wellfit runs ls"
+                f"{path} is not a run directory: it holds no recipe. "
+                "List runs with: wellfit runs ls"
             )
         screen.say("this run was stopped before its first step: starting it from its recipe")
         return start(load_recipe(run_dir.recipe), path, screen)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from wellfit.checkpoint import Contents
 from wellfit.errors import CheckpointError
+from wellfit.model import Decoder
 from wellfit.optim import Optimizers
 
 
@@ -44,7 +45,7 @@ class TrainState:
     the seed and ``step``.  The schedule is a function of ``step`` and the recipe.
     """
 
-    model: nn.Module
+    model: Decoder
     optimizers: Optimizers
     step: int = 0  # optimizer steps finished
     tokens_seen: int = 0  # targets counted in the loss, all ranks
@@ -69,8 +70,8 @@ class TrainState:
         own = {f.name for f in fields(self)} - {"model", "optimizers"}
         if set(numbers) != own:
             raise CheckpointError(
-                f"the checkpoint's state holds {sorted(numbers)}, this version wants {sorted(own)}. "
-                "Resume it with the version of wellfit that wrote it (environment.json names it)"
+                f"the checkpoint's state holds {sorted(numbers)}, this version wants {sorted(own)}."
+                " Resume it with the version of wellfit that wrote it (environment.json names it)"
             )
         load_weights(self.model, contents.tensors["model"])
         try:
@@ -86,7 +87,7 @@ class TrainState:
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Put a checkpoint's weights into the model.  Raises ``CheckpointError`` when they do not fit."""
+    """Put a checkpoint's weights into the model.  Raises ``CheckpointError`` if they do not fit."""
     try:
         model.load_state_dict(weights)
     except RuntimeError as e:

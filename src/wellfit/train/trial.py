@@ -78,13 +78,13 @@ def _problems(job: Job, *, peak_bytes: int, disk_bytes: int, steps: int) -> list
     free_bytes = shutil.disk_usage(Path.cwd()).free
     if disk_bytes > free_bytes:
         out.append(
-            f"the run needs about {format_bytes(disk_bytes)} of disk and {format_bytes(free_bytes)} "
-            "are free: write checkpoint.keep=1, or make room"
+            f"the run needs about {format_bytes(disk_bytes)} of disk, and "
+            f"{format_bytes(free_bytes)} are free: write checkpoint.keep=1, or make room"
         )
     if peak_bytes > 0.9 * job.machine.memory_bytes and job.device == "cpu":
         out.append(
-            f"one step took {format_bytes(peak_bytes)} of {format_bytes(job.machine.memory_bytes)}: "
-            "halve train.micro_batch"
+            f"one step took {format_bytes(peak_bytes)} of "
+            f"{format_bytes(job.machine.memory_bytes)}: halve train.micro_batch"
         )
     if len(job.val_blocks) < _FEW_BLOCKS:
         out.append(

@@ -10,6 +10,7 @@ import pytest
 from tests.corpora import data_of, prepared, spelled, write, write_jsonl
 from wellfit import config
 from wellfit.data import prepare, prepare_for_eval
+from wellfit.data import prepared as prepared_module
 from wellfit.errors import DataError, TokenizerError
 from wellfit.tokenizer import byte_tokenizer, char_tokenizer
 
@@ -105,6 +106,12 @@ def test_anything_that_may_change_a_token_is_prepared_anew(tmp_path, change, oth
     assert before.folder != after.folder
     # and with batches of its own if any token did change
     assert (before.fingerprint != after.fingerprint) is other_tokens
+
+
+def test_no_field_of_the_recipe_is_forgotten_in_the_key():
+    elsewhere = {"path", "format", "cache"}  # the files say the first two; the last moves nothing
+    # a field that is added to the recipe is placed on one side or the other
+    assert set(config.Data.model_fields) == prepared_module._DECIDES | elsewhere
 
 
 def test_damaged_data_is_prepared_again(tmp_path):

@@ -1,10 +1,9 @@
 import pytest
 import torch
 
+from tests.tiny import tiny_decoder
 from wellfit.config import recipe_from_dict
 from wellfit.optim import build_optimizers, lr_scale
-
-from tests.tiny import tiny_decoder
 
 BASE = {"data.path": "x.txt", "train.budget": "10 steps"}
 
