@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from wellfit.store import read_run
@@ -24,18 +23,23 @@ WORDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["adamw", "muon"])
+OPTIMIZERS = {"adamw": "{kind: adamw, lr: 0.01}", "muon": "{kind: muon, lr: 0.01, adam_lr: 0.01}"}
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
 def test_two_ranks_have_the_losses_and_weights_of_one(tmp_path: Path, kind: str) -> None:
     text = tmp_path / "text.txt"
     text.write_text("".join(f"{i * i} is the square of {i}.\n" for i in range(2000)))
     recipe = tmp_path / "r.yaml"
     recipe.write_text(f"data: {{path: {text}}}\ntrain: {{budget: 1 step}}\n")
-    words = [str(recipe), *WORDS, f"optim={{kind: {kind}, lr: 0.01}}"]
+    words = [str(recipe), *WORDS, f"optim={OPTIMIZERS[kind]}"]
     _train(1, [*words, "--run", str(tmp_path / "one")])
     _train(2, [*words, "--run", str(tmp_path / "two")])
     one, two = read_run(tmp_path / "one"), read_run(tmp_path / "two")
     # the sums are taken in another order, so they agree to rounding and not to the bit
-    np.testing.assert_allclose(one.series("loss").values, two.series("loss").values, rtol=2e-4)
+    losses = [view.series("loss").values for view in (one, two)]
+    np.testing.assert_allclose(losses[0][:2], losses[1][:2], rtol=1e-6)
+    np.testing.assert_allclose(losses[0], losses[1], rtol=2e-4)
     for a, b in zip(one.evaluations(), two.evaluations(), strict=True):
         assert (a.step, a.split, a.basis) == (b.step, b.split, b.basis)
         np.testing.assert_allclose(a.nats, b.nats, rtol=1e-3)
@@ -43,7 +47,6 @@ def test_two_ranks_have_the_losses_and_weights_of_one(tmp_path: Path, kind: str)
     for key, tensor in weights[0].items():
         difference = (tensor - weights[1][key]).norm() / tensor.norm()
         assert difference < 0.02, key
-    assert torch.get_num_threads() >= 1
 
 
 def _train(world: int, words: list[str]) -> None:

@@ -12,17 +12,21 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
+
 from wellfit.config import known
+from wellfit.errors import ConfigError, Diverged
 from wellfit.plan import Rehearsal, laws
 from wellfit.train import ranks as group
 from wellfit.train.job import Job, batch_stream, nats_of, new_state
 from wellfit.train.measure import evaluate
 from wellfit.train.samples import write_sample
 from wellfit.train.state import TrainState
-from wellfit.train.step import NatsOf, train_step
+from wellfit.train.step import NatsOf, NonFinite, train_step
 
-_LONG_ENOUGH_S = 2.0  # of measured steps
-_MOST_STEPS = 20
+_MEASURE_FRAC = 0.03  # of a budget in minutes is spent on measuring a step
+_LEAST_S, _MOST_S = 1.0, 10.0
+_LEAST_STEPS, _MOST_STEPS = 5, 200
 
 
 class Rehearsed(NamedTuple):
@@ -36,21 +40,43 @@ class Rehearsed(NamedTuple):
 def rehearse(job: Job, *, t0: float) -> Rehearsed:
     """Run a few real steps and one evaluation, time them, and put everything back.
 
-    ``t0`` is the monotonic moment at which the run began.  Running out of memory or failing to
-    compile happens here, before any work could be lost.
+    ``t0`` is the monotonic moment at which the run began.  What cannot work fails here, before
+    any work could be lost: raises ``ConfigError`` when a step does not fit in memory, and
+    ``Diverged`` when the very first loss is not finite.
     """
+    try:
+        return _rehearse(job, t0=t0)
+    except NonFinite as e:
+        raise Diverged(
+            f"the loss is not finite before any training ({e.loss}, gradient norm {e.grad_norm}): "
+            "write train.precision=fp32, or check the model section"
+        ) from e
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as e:
+        if isinstance(e, RuntimeError) and "memory" not in str(e):
+            raise
+        micro = job.recipe.train.micro_batch
+        raise ConfigError(
+            [
+                f"train.micro_batch: one step with {micro} sequences at once does not fit in "
+                f"memory ({job.machine.summary()}). Halve it; the result stays the same"
+            ]
+        ) from e
+
+
+def _rehearse(job: Job, *, t0: float) -> Rehearsed:
     state = new_state(job)
     compiled = job.recipe.train.compile is True
     nats = nats_of(state.model, compiled=compiled)
-    timed = job.recipe.train.budget.unit == "seconds" or job.recipe.train.compile == "auto"
-    step_s = _time_steps(job, state, nats, long_enough_s=_LONG_ENOUGH_S if timed else 0.0)
+    long_enough_s = _measure_for(job)
+    step_s = _time_steps(job, state, nats, long_enough_s=long_enough_s)
     if job.recipe.train.compile == "auto" and _worth_compiling(job, step_s):
         faster = nats_of(state.model, compiled=True)
-        compiled_s = _time_steps(job, state, faster, long_enough_s=_LONG_ENOUGH_S)
+        compiled_s = _time_steps(job, state, faster, long_enough_s=long_enough_s)
         compiled = group.agreed(job.ranks, compiled_s < step_s)
         if compiled:
             nats, step_s = faster, compiled_s
-    evaluation_s = _seconds(lambda: _evaluate_once(job, state))
+    # The faster of two: the first one also warms up.
+    evaluation_s = min(_seconds(lambda: _evaluate_once(job, state)) for _ in range(2))
     state = reset(job, state)
     spent_s = time.monotonic() - t0
     seen = Rehearsal(step_s, evaluation_s, spent_s, compiled)
@@ -67,7 +93,10 @@ def reset(job: Job, state: TrainState) -> TrainState:
 
 
 def _time_steps(job: Job, state: TrainState, nats: NatsOf, *, long_enough_s: float) -> float:
-    """Median seconds of a step; the first one, which warms up or compiles, is not counted."""
+    """Seconds of a step: the lower quartile, since a neighbour can only make one slower.
+
+    The first one, which warms up or compiles, is not counted unless it is the only one.
+    """
     stream, times, total_s = batch_stream(job), list[float](), 0.0
     clip = job.recipe.regularize.clip
     for turn in range(_MOST_STEPS + 1):
@@ -86,11 +115,20 @@ def _time_steps(job: Job, state: TrainState, nats: NatsOf, *, long_enough_s: flo
             continue
         times.append(elapsed_s)
         total_s += elapsed_s
-        if group.agreed(job.ranks, len(times) >= 3 and total_s >= long_enough_s):
+        enough = total_s >= long_enough_s and len(times) >= _LEAST_STEPS
+        enough |= total_s >= 3 * long_enough_s  # five steps of a large model could take minutes
+        if group.agreed(job.ranks, enough):
             break
-        if not long_enough_s:
-            break
-    return group.agreed(job.ranks, statistics.median(times))
+    lower = statistics.quantiles(times, n=4)[0] if len(times) > 1 else times[0]
+    return group.agreed(job.ranks, lower)
+
+
+def _measure_for(job: Job) -> float:
+    """Seconds of steps to time; 0 where one step, to see that it works, is enough."""
+    budget = job.recipe.train.budget
+    if budget.unit == "seconds":
+        return min(_MOST_S, max(_LEAST_S, _MEASURE_FRAC * budget.amount))
+    return _LEAST_S if job.recipe.train.compile == "auto" else 0.0
 
 
 def _worth_compiling(job: Job, step_s: float) -> bool:
