@@ -73,13 +73,12 @@ def count_train(split: Split, *, vocab: int) -> Counts:
 
     The back-off strength is chosen on the last 5% of what is counted, by counts of the rest.
     """
-    pieces = _pieces(split)
-    held = max(1, int(len(pieces) * _HELD_OUT_FRAC)) if len(pieces) > 1 else 0
-    if not held:
-        cut = int(len(pieces[0]) * (1 - _HELD_OUT_FRAC))
-        pieces, held = [pieces[0][:cut], pieces[0][cut:]], 1
-    fitted = _count(pieces[:-held], vocab=vocab, strength=1.0)
-    after = [piece for piece in pieces[-held:] if len(piece) > 1]
+    pieces = parts = _pieces(split)
+    if len(pieces) == 1:
+        parts = np.array_split(pieces[0], [int(len(pieces[0]) * (1 - _HELD_OUT_FRAC))])
+    held = max(1, int(len(parts) * _HELD_OUT_FRAC))
+    fitted = _count(parts[:-held], vocab=vocab, strength=1.0)
+    after = [part for part in parts[-held:] if len(part) > 1]
     best, best_nats = _STRENGTHS[0], math.inf
     for strength in _STRENGTHS:
         trial = Counts(

@@ -56,6 +56,9 @@ class Rehearsal(NamedTuple):
 def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Decision, Shape]:
     """The first round: device, precision, shape, batch, rates.
 
+    What data and tokenizer leave to the files (their formats, the size of a learned vocabulary)
+    stays as asked, because the same files give the same answer; the size is explained.
+
     Raises ``ConfigError`` with every problem found.
     """
     device = laws.device(machine) if recipe.train.device == "auto" else None
@@ -85,7 +88,7 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
             shape, val_tokens=data.splits["val"].n_tokens
         )
     choices |= laws.rates(recipe, shape, tokens_per_step=batch * shape.context)
-    decision = Decision(recipe, ()).with_choices(choices)
+    decision = Decision(recipe, _vocabulary(recipe, shape)).with_choices(choices)
     return decision, shape
 
 
@@ -156,6 +159,14 @@ def in_steps(span: Duration, recipe: Recipe, *, per_epoch: int, step_s: float, c
             return max(1, round(span.amount * per_epoch / batch))
         case "seconds":
             return max(1, round(span.amount / step_s))
+
+
+def _vocabulary(recipe: Recipe, shape: Shape) -> tuple[Explained, ...]:
+    """The size that a learned vocabulary came to."""
+    if recipe.tokenizer.kind != "bpe" or recipe.tokenizer.vocab != "auto":
+        return ()
+    why = "about the root of the bytes of train, as a power of two"
+    return (Explained("tokenizer.vocab", shape.vocab, "auto", why, "docs/data.md"),)
 
 
 def _precision(machine: Machine, device: str) -> Choice:

@@ -1,0 +1,47 @@
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from tests.tiny import tiny_decoder
+from wellfit import data, objectives
+from wellfit.data import Split, eval_blocks
+from wellfit.evaluate import block_nats
+
+
+def _split(n: int) -> Split:
+    ids = np.random.default_rng(1).integers(0, 11, n).astype(np.uint16)
+    return Split("val", ids, np.array([0]), n_bytes=n, fingerprint="0" * 64)
+
+
+def test_the_two_names_of_an_ignored_target_are_one_number() -> None:
+    assert data.IGNORE == objectives.IGNORE
+
+
+def test_every_token_but_the_first_is_scored_once() -> None:
+    split, model = _split(103), tiny_decoder()
+    blocks = eval_blocks(split, context=12)
+    nats = block_nats(model, blocks, vocab=11, device="cpu")
+    total = 0.0
+    for start in range(0, 102, 12):
+        ids = torch.from_numpy(split.tokens[start : start + 13].astype(np.int64))
+        logits = model(ids[None, :-1])[0]
+        total += F.cross_entropy(logits, ids[1:], reduction="sum").item()
+    np.testing.assert_allclose(nats.sum(), total, rtol=1e-5)
+    assert blocks.counts.tolist() == [12] * 8 + [6]
+
+
+def test_parts_of_the_work_add_up_to_the_whole() -> None:
+    blocks, model = eval_blocks(_split(2000), context=12), tiny_decoder()
+    whole = block_nats(model, blocks, vocab=11, device="cpu")
+    parts = [block_nats(model, blocks, vocab=11, device="cpu", part=(r, 3)) for r in range(3)]
+    # each block is computed by exactly one rank
+    assert all(((p != 0).sum() > 0) for p in parts)
+    assert np.array_equal(sum(parts), whole)
+
+
+def test_measuring_leaves_no_gradient_and_changes_no_weight() -> None:
+    model = tiny_decoder()
+    before = [p.clone() for p in model.parameters()]
+    block_nats(model, eval_blocks(_split(100), context=12), vocab=11, device="cpu")
+    assert all(p.grad is None for p in model.parameters())
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
