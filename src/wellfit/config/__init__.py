@@ -1,35 +1,37 @@
 """The recipe: frozen sections, and the functions that read, explain and write them."""
 
-from wellfit.config.data import ColumnSplit, Data, FilesSplit, HashSplit, Split, TailSplit
+from wellfit.config.data import (
+    BpeTokenizer,
+    ByteTokenizer,
+    CharTokenizer,
+    ColumnSplit,
+    Data,
+    FilesSplit,
+    HashSplit,
+    PretrainedTokenizer,
+    Split,
+    TailSplit,
+    Tokenizer,
+)
 from wellfit.config.draft import draft
-from wellfit.config.evaluate import Checkpoint, Evaluate, Sample, Stop
-from wellfit.config.explain import Explained, explain
 from wellfit.config.fields import Auto, Section, known
 from wellfit.config.loader import (
+    Explained,
     Loaded,
+    explain,
     load_dict,
     load_recipe,
     load_text,
     recipe_from_dict,
     to_dict,
 )
-from wellfit.config.model import Decoder, Model
-from wellfit.config.optim import AdamW, Muon, Optim
+from wellfit.config.model import Decoder, LanguageModel, Model, Task
+from wellfit.config.optim import AdamW, Constant, Cosine, Linear, Muon, Optim, Schedule, Wsd
 from wellfit.config.presets import Preset, presets
 from wellfit.config.reading import Origin
 from wellfit.config.recipe import Recipe
 from wellfit.config.reference import json_schema, reference_page
-from wellfit.config.regularize import NormClip, Regularize
-from wellfit.config.schedule import Constant, Cosine, Linear, Schedule, Wsd
-from wellfit.config.task import LanguageModel, Task
-from wellfit.config.tokenizer import (
-    BpeTokenizer,
-    ByteTokenizer,
-    CharTokenizer,
-    PretrainedTokenizer,
-    Tokenizer,
-)
-from wellfit.config.train import Train
+from wellfit.config.train import Checkpoint, Evaluate, NormClip, Regularize, Sample, Stop, Train
 from wellfit.config.writing import dump_commented, preset_text
 
 __all__ = [

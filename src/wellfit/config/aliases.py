@@ -19,12 +19,7 @@ from wellfit.config.fields import show, write_percent
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _LABEL = re.compile(r"(?P<key>[a-z_.]+)(?: \((?:= (?P<value>.+)|(?P<form>.+))\))?")
 # A budget in the right form, for when the value given cannot be put into it.
-_BUDGETS = {
-    "steps": "5000 steps",
-    "epochs": "3 epochs",
-    "tokens": "1B tokens",
-    "minutes": "10 minutes",
-}
+_BUDGETS = {"steps": "5000 steps", "epochs": "3 epochs", "tokens": "1B tokens"}
 
 
 class Alias(NamedTuple):
@@ -56,8 +51,8 @@ class Said(NamedTuple):
 @cache
 def other_names() -> Names:
     """The table of aliases."""
-    text = resources.files("wellfit.config").joinpath("aliases.toml").read_text(encoding="utf-8")
-    table = tomllib.loads(text)
+    file = resources.files("wellfit.config").joinpath("aliases.toml")
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
     return Names(
         keys={name: _alias(label) for name, label in _turned(table["keys"]).items()},
         inside={
@@ -95,10 +90,8 @@ def say(section: str, key: str, value: object) -> Said | None:
     """The alias for a key of a section, with the value in the form it takes here."""
     names, name = other_names(), plain_name(key)
     alias = names.inside.get((section, name)) or names.keys.get(name)
-    return None if alias is None else _say(alias, value)
-
-
-def _say(alias: Alias, value: object) -> Said:
+    if alias is None:
+        return None
     if alias.value:
         return Said(alias.key, alias.value)
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
@@ -127,4 +120,6 @@ def _say(alias: Alias, value: object) -> Said:
             return Said("stop", "null")
         case "off if 0" if isinstance(value, int) and value is not True:
             return Said(alias.key, str(value))
-    return Said(alias.key, "", _BUDGETS.get(alias.form, "") if alias.key == "train.budget" else "")
+    return Said(
+        alias.key, "", _BUDGETS.get(alias.form, "10 minutes") if alias.key == "train.budget" else ""
+    )

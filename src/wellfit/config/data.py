@@ -1,4 +1,4 @@
-"""Which text to learn from, how it is read, and what is kept back for val and test."""
+"""Which text to learn from, what is kept back for val and test, and how it becomes tokens."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 
 from wellfit.config.fields import (
+    Auto,
     Fraction,
     Name,
     Paths,
@@ -21,46 +22,52 @@ from wellfit.config.fields import (
 )
 
 
-class HashSplit(Section):
+class SharesSplit(Section):
+    """What splits by shares have in common."""
+
+    kind: str
+    val: Fraction
+    test: Fraction
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> SharesSplit:
+        if self.val == 0:
+            text = "0 leaves nothing to choose the checkpoint or judge the fit with; write a share "
+            raise conflict("val", f"{text}above 0, for example 5%")
+        if self.val + self.test >= 1:
+            shares = f"val {write_percent(self.val)} and test {write_percent(self.test)}"
+            text = "leave nothing for train; write shares that add up to less than 100%"
+            raise conflict("val", f"{shares} {text}")
+        return self
+
+
+class HashSplit(SharesSplit):
     """Each document goes to train, val or test by a hash of its text.
 
     A document stays on its side when others are added, and equal documents stay together.
     """
 
     kind: Literal["hash"] = "hash"
-    """How documents are divided among train, val and test."""
     val: Fraction = 0.05
     """Share of the documents kept for val, which chooses the checkpoint."""
     test: Fraction = 0.05
     """Share of the documents kept for test, which is looked at once; 0 for no test split."""
 
-    @model_validator(mode="after")
-    def _leaves_train(self) -> HashSplit:
-        _check_shares(self.val, self.test)
-        return self
 
-
-class TailSplit(Section):
+class TailSplit(SharesSplit):
     """The text as one stream: its start is train, its end is val, then test."""
 
     kind: Literal["tail"] = "tail"
-    """How documents are divided among train, val and test."""
     val: Fraction = 0.05
     """Share of the characters of the stream kept for val, which chooses the checkpoint."""
     test: Fraction = 0.0
     """Share of the characters kept for test, after val; 0 for no test split."""
-
-    @model_validator(mode="after")
-    def _leaves_train(self) -> TailSplit:
-        _check_shares(self.val, self.test)
-        return self
 
 
 class FilesSplit(Section):
     """Val and test are files of their own; data.path is then train alone."""
 
     kind: Literal["files"] = "files"
-    """How documents are divided among train, val and test."""
     val: Annotated[Paths, Field(examples=["corpus/val.txt"])]
     """Files, folders or patterns of the val split."""
     test: Annotated[PathsOrNull, Field(examples=["corpus/test.txt"])] = None
@@ -71,7 +78,6 @@ class ColumnSplit(Section):
     """A column or key of each record says which split the record is in."""
 
     kind: Literal["column"] = "column"
-    """How documents are divided among train, val and test."""
     column: Annotated[Name, Field(examples=["split"])]
     """The column or key that names the split."""
     val: Annotated[Texts, Field(examples=["val"])]
@@ -85,21 +91,6 @@ class ColumnSplit(Section):
 Split: TypeAlias = Annotated[
     HashSplit | TailSplit | FilesSplit | ColumnSplit, Field(discriminator="kind")
 ]
-
-
-def _check_shares(val: float, test: float) -> None:
-    if val == 0:
-        raise conflict(
-            "val",
-            "0 leaves nothing to choose the checkpoint or judge the fit with; "
-            "write a share above 0, for example 5%",
-        )
-    if val + test >= 1:
-        raise conflict(
-            "val",
-            f"val {write_percent(val)} and test {write_percent(test)} leave nothing for train; "
-            "write shares that add up to less than 100%",
-        )
 
 
 def _is_encoding(name: str) -> str:
@@ -157,3 +148,40 @@ class Data(Section):
                 f"{self.format!r}, where each record is a document; leave data.document out",
             )
         return self
+
+
+class CharTokenizer(Section):
+    """One token for each distinct character of the data."""
+
+    kind: Literal["char"] = "char"
+
+
+class ByteTokenizer(Section):
+    """One token for each byte of UTF-8; reads any text."""
+
+    kind: Literal["byte"] = "byte"
+
+
+class BpeTokenizer(Section):
+    """Byte pair encoding, trained on the train split alone; reads any text."""
+
+    kind: Literal["bpe"] = "bpe"
+    vocab: Annotated[
+        Annotated[int, Field(ge=257)] | Auto,
+        Wanted("a whole number of at least 257 (each byte and one more), or auto", "8192"),
+    ] = "auto"
+    """Size of the vocabulary; auto grows with the amount of text.  Units: tokens."""
+
+
+class PretrainedTokenizer(Section):
+    """A published tokenizer."""
+
+    kind: Literal["pretrained"] = "pretrained"
+    path: Annotated[Name, Field(examples=["path/to/tokenizer.json"])]
+    """A tokenizer.json file, or a folder that holds one."""
+
+
+Tokenizer: TypeAlias = Annotated[
+    CharTokenizer | ByteTokenizer | BpeTokenizer | PretrainedTokenizer,
+    Field(discriminator="kind"),
+]

@@ -6,21 +6,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from wellfit.config.fields import show
+from wellfit.config.reading import Origin, plain, tree_of
 from wellfit.config.recipe import Recipe
-from wellfit.config.structure import kind_of, one_of, variants
+from wellfit.config.structure import kinds_of, one_of
 from wellfit.config.suggest import nearest
 from wellfit.config.writing import write_partly
 from wellfit.errors import ConfigError
 from wellfit.units import format_bytes
 
-# Fewer documents than this and a share of 5% is a handful of them, or none.
-FEW_DOCUMENTS = 200
-# Below this a BPE vocabulary would have too few examples of most of its tokens.
-SMALL_BYTES = 2_000_000
-# Alphabets have fewer; more is a script or a mixture in which each character is rare.
-MOST_CHARACTERS = 256
-# Text that a model of 4 blocks reads many times over within minutes.
-BIG_BYTES = 50_000_000
+FEW_DOCUMENTS = 200  # a share of 5% of fewer is a handful of them, or none
+SMALL_BYTES = 2_000_000  # of less, a BPE vocabulary has too few examples of most of its tokens
+MOST_CHARACTERS = 256  # alphabets have fewer; in more of them each is rare
+BIG_BYTES = 50_000_000  # a model of 4 blocks reads less many times over within minutes
 
 _HEAD = """\
 # A Wellfit recipe.  What is not written here has its default:
@@ -52,7 +49,7 @@ def draft(
 
     Raises ``ConfigError`` for a task that is not on offer.
     """
-    kinds = [str(kind_of(v)) for v in variants(Recipe.model_fields["task"].annotation)]
+    kinds = kinds_of(Recipe.model_fields["task"])
     if task not in kinds:
         near = nearest(task, kinds)
         hint = f"did you mean {near}?" if near else f"write --task {kinds[0]}"
@@ -69,8 +66,10 @@ def draft(
         "stop.patience": Choice(5),
         "checkpoint.every": Choice("5 minutes"),
     }
-    notes = {key: choice.reason for key, choice in choices.items() if choice.reason}
-    return _HEAD.format(name=name) + "\n" + write_partly(_nested(choices), notes)
+    values = {key: choice.value for key, choice in choices.items()}
+    notes = {key: choice.reason for key, choice in choices.items()}
+    whole = plain(tree_of(values, Origin("default"), []))
+    return _HEAD.format(name=name) + "\n" + write_partly(whole, notes)
 
 
 def _data(facts: Mapping[str, Any]) -> dict[str, Choice]:
@@ -80,15 +79,13 @@ def _data(facts: Mapping[str, Any]) -> dict[str, Choice]:
     counted += [format_bytes(n_bytes)] if n_bytes else []
     counted += [", ".join(facts["formats"])] if facts.get("formats") else []
     choices = {"data.path": Choice(facts["path"], "; ".join(counted))}
-    for key in ("text", "encoding"):
-        if facts.get(key):
-            choices[f"data.{key}"] = Choice(facts[key])
-    few = 0 < n_documents < FEW_DOCUMENTS
-    reason = "each document is on one side whole; more documents later do not move it"
-    if few:
+    choices |= {f"data.{k}": Choice(facts[k]) for k in ("text", "encoding") if facts.get(k)}
+    kind = Choice("hash", "each document is on one side whole; more documents later do not move it")
+    if 0 < n_documents < FEW_DOCUMENTS:
         reason = f"{many}: too few to choose among, so the end of the text is kept back"
+        kind = Choice("tail", reason)
     return choices | {
-        "data.split.kind": Choice("tail" if few else "hash", reason),
+        "data.split.kind": kind,
         "data.split.val": Choice(0.05),
         "data.split.test": Choice(0.05),
     }
@@ -117,14 +114,3 @@ def _size(facts: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Cho
         "model.depth": Choice(depth, amount),
         "train.budget": Choice("30 minutes" if is_big else "10 minutes"),
     }
-
-
-def _nested(choices: Mapping[str, Choice]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, choice in choices.items():
-        *sections, last = key.split(".")
-        inner = values
-        for section in sections:
-            inner = inner.setdefault(section, {})
-        inner[last] = choice.value
-    return values

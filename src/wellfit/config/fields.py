@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
 from annotated_types import Ge, Gt, Lt
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -99,23 +100,19 @@ def read_span(value: object) -> Duration | float:
     """A duration, or a share of the run.  Raises ``ValueError``."""
     if isinstance(value, Duration):
         return value
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and not 0 <= value < 1:  # type: ignore[operator]
-        raise ValueError(
-            f"{value} is neither a share of the run nor a duration; "
-            f"write for example 2%, 0.02 or {value} steps"
-        )
-    if is_number or (isinstance(value, str) and value.strip().endswith("%")):
+    wrong = f"{show(value)} is neither a share of the run nor a duration; write for example 2%"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not 0 <= value < 1:
+            raise ValueError(f"{wrong}, 0.02 or {value} steps")
         return read_fraction(value)
-    if isinstance(value, str):
-        try:
-            return parse_duration(value)
-        except ValueError as e:
-            raise ValueError(f"{e}, or a share of the run such as 2%") from None
-    raise ValueError(
-        f"{show(value)} is neither a share of the run nor a duration; "
-        "write for example 2% or 100 steps"
-    )
+    if not isinstance(value, str):
+        raise ValueError(f"{wrong} or 100 steps")
+    if value.strip().endswith("%"):
+        return read_fraction(value)
+    try:
+        return parse_duration(value)
+    except ValueError as e:
+        raise ValueError(f"{e}, or a share of the run such as 2%") from None
 
 
 def read_size(value: object) -> int:
@@ -131,34 +128,11 @@ def read_size(value: object) -> int:
 
 
 def read_texts(value: object) -> str | tuple[str, ...]:
-    """One text, or a list of them as a tuple, so that a recipe stays frozen and hashable."""
-    if isinstance(value, str):
-        if not value:
-            raise ValueError("is empty; name at least one")
-        return value
-    if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{show(value)} is not text, or a list of texts")
-    if not value:
-        raise ValueError("is an empty list; name at least one")
-    for place, item in enumerate(value, start=1):
-        if not isinstance(item, str):
-            raise ValueError(f"item {place} is {show(item)}, which is not text; put it in quotes")
-        if not item:
-            raise ValueError(f"item {place} is empty")
-    return tuple(value)
-
-
-def read_betas(value: object) -> tuple[float, float]:
-    """The two decay rates of Adam.  Raises ``ValueError``."""
-    pair = list(value) if isinstance(value, (list, tuple)) else []
-    if len(pair) != 2 or not all(
-        isinstance(b, (int, float)) and not isinstance(b, bool) and 0 <= b < 1 for b in pair
-    ):
-        raise ValueError(
-            f"{show(value)} is not two numbers from 0 up to but not including 1; "
-            "write for example [0.9, 0.95]"
-        )
-    return float(pair[0]), float(pair[1])
+    """One text, or a list of them as a tuple; also names of files that are not UTF-8."""
+    items = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    if not items or not all(isinstance(item, str) and item for item in items):
+        raise PydanticCustomError("texts", "neither a text nor a list of texts")
+    return value if isinstance(value, str) else items
 
 
 def show(value: object) -> str:
@@ -183,12 +157,10 @@ def show(value: object) -> str:
 
 def write_size(n_bytes: int) -> str:
     """The exact text of a size: ``64 MB``, ``1 MiB``, ``1234 B``."""
-    for unit, size in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if n_bytes >= size and n_bytes % size == 0:
-            return f"{n_bytes // size} {unit}"
-    for unit, size in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if n_bytes >= size and n_bytes % size == 0:
-            return f"{n_bytes // size} {unit}"
+    for base, units in ((1000, "kB MB GB TB"), (1024, "KiB MiB GiB TiB")):
+        for power, unit in reversed(list(enumerate(units.split(), start=1))):
+            if n_bytes >= base**power and n_bytes % base**power == 0:
+                return f"{n_bytes // base**power} {unit}"
     return f"{n_bytes} B"
 
 
@@ -196,10 +168,6 @@ def write_percent(fraction: float) -> str:
     """``5%`` for 0.05, in as many digits as it takes to read the same number back."""
     text = f"{(Decimal(repr(fraction)) * 100).normalize():f}%"
     return text if parse_fraction(text) == fraction else repr(fraction)
-
-
-def _write_span(span: Duration | float) -> str | float:
-    return str(span) if isinstance(span, Duration) else span
 
 
 _FRACTION_SCHEMA: dict[str, Any] = {
@@ -213,6 +181,7 @@ _DURATION_SCHEMA: dict[str, Any] = {
     "pattern": r"^\s*[0-9][0-9_,.]*([eE]\+?[0-9]+)?\s*[kKmMbBgGtT]?\s*[a-zA-Z]+\s*$",
     "examples": ["2k steps", "1B tokens", "3 epochs", "10 minutes"],
 }
+
 _TEXTS_SCHEMA: dict[str, Any] = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
 }
@@ -232,20 +201,17 @@ NotNegative: TypeAlias = Annotated[float, Ge(0), Wanted("a number of at least 0"
 NotNegativeOrAuto: TypeAlias = Annotated[
     Annotated[float, Ge(0)] | Auto, Wanted("a number of at least 0, or auto", "0.1")
 ]
-Momentum: TypeAlias = Annotated[
-    float, Ge(0), Lt(1), Wanted("a number from 0 up to but not including 1", "0.95")
-]
 Switch: TypeAlias = Annotated[bool, Wanted("true or false", "true")]
 SwitchOrAuto: TypeAlias = Annotated[bool | Auto, Wanted("true, false or auto", "auto")]
 Text: TypeAlias = Annotated[str, Wanted("text", "'...'")]
 Name: TypeAlias = Annotated[
     str, Field(min_length=1), Wanted("a text of one character or more", "'...'")
 ]
+Decay: TypeAlias = Annotated[float, Ge(0), Lt(1)]
+Momentum: TypeAlias = Annotated[Decay, Wanted("a number from 0 up to but not including 1", "0.95")]
 Betas: TypeAlias = Annotated[
-    tuple[float, float],
-    PlainValidator(read_betas),
-    PlainSerializer(list, return_type=list[float]),
-    WithJsonSchema({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}),
+    tuple[Decay, Decay],
+    BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v),
     Wanted("two numbers from 0 up to but not including 1", "[0.9, 0.95]"),
 ]
 Fraction: TypeAlias = Annotated[
@@ -257,7 +223,7 @@ Fraction: TypeAlias = Annotated[
 Span: TypeAlias = Annotated[
     Duration | float,
     PlainValidator(read_span),
-    PlainSerializer(_write_span, return_type=str | float),
+    PlainSerializer(lambda v: v if isinstance(v, float) else str(v), return_type=str | float),
     WithJsonSchema({"anyOf": [*_FRACTION_SCHEMA["anyOf"], _DURATION_SCHEMA]}),
     Wanted("a share of the run such as 2%, or a duration such as 100 steps", "2%"),
 ]

@@ -7,10 +7,9 @@ from typing import NamedTuple
 from pydantic.fields import FieldInfo
 
 from wellfit.config.fields import Section
-from wellfit.config.reading import MAX_DEPTH, Entry, Origin, Problem, Tree, plain, read_value
+from wellfit.config.reading import MAX_DEPTH, Entry, Origin, Path, Problem, Tree, plain, read_value
 from wellfit.config.recipe import Recipe
 from wellfit.config.structure import (
-    Path,
     can_be_null,
     dotted,
     kind_of,
@@ -54,41 +53,44 @@ def _empty_value(key: str) -> str:
     return "write a value" + "".join(f", or {hint}" for hint in hints)
 
 
-def lay(base: Tree, over: Tree, notices: list[str]) -> Tree:
-    """``over`` on top of ``base``: its keys win, and the other keys of ``base`` stay.
-
-    Where ``over`` changes the ``kind`` of a section, keys of ``base`` that only the old kind has
-    are left out, and a notice says so.
-    """
-    return _lay(base, over, Recipe, (), notices)
-
-
 def override(base: Tree, change: Override, notices: list[str]) -> Tree:
     """``base`` with one value set.  A section given whole replaces the one that was there."""
     path, entry = change
-    if isinstance(entry.value, dict):
-        base = _emptied(base, change, path, Recipe, notices)
     for key in reversed(path):
         entry = Entry({key: entry}, entry.origin)
-    return lay(base, entry.value, notices)
+    return lay(base, entry.value, notices, whole=path)
 
 
-def _lay(
-    base: Tree, over: Tree, section: type[Section] | None, path: Path, notices: list[str]
+def lay(
+    base: Tree,
+    over: Tree,
+    notices: list[str],
+    *,
+    whole: Path = (),
+    section: type[Section] | None = Recipe,
+    path: Path = (),
 ) -> Tree:
+    """``over`` on top of ``base``: its keys win, and the other keys of ``base`` stay.
+
+    Where ``over`` changes the ``kind`` of a section, keys of ``base`` that only the old kind has
+    are left out, and a notice says so; so are all where ``over`` gives the section ``whole``.
+    ``section`` and ``path`` are those of both trees.
+    """
     merged = dict(base)
     for key, entry in over.items():
-        below = base.get(key)
-        field = section.model_fields.get(key) if section else None
+        below, here = base.get(key), (*path, key)
         if below is None or not isinstance(below.value, dict) or not isinstance(entry.value, dict):
             merged[key] = entry
             continue
-        here = (*path, key)
+        field = section.model_fields.get(key) if section else None
         kept, inner = below.value, None
         if field is not None:
-            kept = _fitting(below.value, entry.value, field, here, notices)
+            if here == whole:
+                kept = _emptied(kept, entry, field, here, notices)
+            kept = _fitting(kept, entry.value, field, here, notices)
             inner = section_for(field, plain({**kept, **entry.value}))
-        merged[key] = Entry(_lay(kept, entry.value, inner, here, notices), entry.origin)
+        laid = lay(kept, entry.value, notices, whole=whole, section=inner, path=here)
+        merged[key] = Entry(laid, entry.origin)
     return merged
 
 
@@ -101,46 +103,28 @@ def _fitting(base: Tree, over: Tree, field: FieldInfo, path: Path, notices: list
     if old is None or new is None or old is new:
         return base
     mine = [k for k in base if k in old.model_fields and k != "kind"]
-    kept = [k for k in mine if k in new.model_fields and _is_same(k, old, new)]
+    # a key of that name may mean something else in the new kind: a share is no file name
+    means = {k: wanted(field).what for k, field in new.model_fields.items()}
+    kept = [k for k in mine if means.get(k) == wanted(old.model_fields[k]).what]
     gone = [k for k in mine if k not in kept]
-    if gone or kept:
-        said = [f"left out: {_listed(gone, base, path)}"] if gone else []
-        said += [f"kept: {_listed(kept, base, path)}"] if kept else []
-        notices.append(
-            f"{over['kind'].origin.prefix}{dotted(path)} changes from {kind_of(old)} to "
-            f"{kind_of(new)}; {'; '.join(said)}"
-        )
+    said = [f"left out: {_listed(gone, base, path)}"] if gone else []
+    said += [f"kept: {_listed(kept, base, path)}"] if kept else []
+    if said:
+        changes = f"{dotted(path)} changes from {kind_of(old)} to {kind_of(new)}"
+        notices.append(over["kind"].origin.prefix + "; ".join([changes, *said]))
     return {k: entry for k, entry in base.items() if k not in gone}
-
-
-def _is_same(key: str, old: type[Section], new: type[Section]) -> bool:
-    """Whether a key of that name means the same in two kinds: a share is no file name."""
-    return wanted(old.model_fields[key]).what == wanted(new.model_fields[key]).what
 
 
 def _listed(keys: list[str], tree: Tree, path: Path) -> str:
     return ", ".join(f"{dotted((*path, k))} ({tree[k].origin.where})" for k in keys)
 
 
-def _emptied(
-    base: Tree, change: Override, path: Path, section: type[Section], notices: list[str]
-) -> Tree:
-    """``base`` with only ``kind``, and keys nobody knows, left in the section at ``path``."""
-    key, *rest = path
-    field = section.model_fields.get(key)
-    entry = base.get(key)
-    if field is None or entry is None or not isinstance(entry.value, dict):
-        return base
-    inner = section_for(field, plain(entry.value))
-    if rest and inner is not None:
-        left = _emptied(entry.value, change, tuple(rest), inner, notices)
-        return {**base, key: Entry(left, entry.origin)}
-    names = {name for v in variants(field.annotation) for name in v.model_fields}
-    left = {k: e for k, e in entry.value.items() if k == "kind" or k not in names}
-    gone = [k for k in entry.value if k not in left and k not in change.entry.value]
-    if gone:
-        listed = _listed(gone, entry.value, change.path)
-        notices.append(
-            f"{change.entry.origin.prefix}replaces all of {dotted(change.path)}; left out: {listed}"
-        )
-    return {**base, key: Entry(left, entry.origin)}
+def _emptied(base: Tree, whole: Entry, field: FieldInfo, path: Path, notices: list[str]) -> Tree:
+    """``base`` with only ``kind``, and keys nobody knows, left for a section given whole."""
+    names = {name for v in variants(field.annotation) for name in v.model_fields} - {"kind"}
+    left = {key: entry for key, entry in base.items() if key not in names}
+    if gone := [key for key in base if key in names and key not in whole.value]:
+        listed = _listed(gone, base, path)
+        said = f"replaces all of {dotted(path)}; left out: {listed}"
+        notices.append(whole.origin.prefix + said)
+    return left

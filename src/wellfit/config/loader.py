@@ -1,4 +1,4 @@
-"""A recipe from a file, a preset and the command line, or from a mapping."""
+"""A recipe from a file, a preset and the command line, or a mapping; where each value is from."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
+from pydantic.fields import FieldInfo
+
 from wellfit.config.layers import Override, lay, override, read_override
 from wellfit.config.presets import presets
-from wellfit.config.problems import Checked, check
-from wellfit.config.reading import Entry, Origin, Problem, Tree, read_recipe, tree_of
+from wellfit.config.problems import check
+from wellfit.config.reading import Entry, Origin, Path, Problem, Tree, places, read_recipe, tree_of
 from wellfit.config.recipe import Recipe
-from wellfit.config.structure import Path, dotted, leaves
+from wellfit.config.structure import dotted, leaves, source_of
 from wellfit.config.suggest import nearest
 from wellfit.errors import ConfigError
 
@@ -27,13 +29,14 @@ class Loaded(NamedTuple):
     notices: tuple[str, ...] = ()  # what a change of kind left out or kept; to be shown
 
 
-class Draft(NamedTuple):
-    """A recipe laid together and not yet checked."""
+class Explained(NamedTuple):
+    """One value of a recipe with where it came from, the reason for it, and the source of that."""
 
-    tree: Tree
-    problems: list[Problem]
-    notices: list[str]
-    overrides: Sequence[str]
+    key: str
+    value: Any
+    origin: str  # "default", "preset quick", "recipe.yaml:6:3" or "command line"
+    reason: str
+    source: str
 
 
 def load_recipe(path: FilePath, overrides: Sequence[str] = ()) -> Loaded:
@@ -53,7 +56,7 @@ def load_text(
 ) -> Loaded:
     """``load_recipe`` for a text at hand; ``name`` is what its problems call it."""
     tree, problems = read_recipe(text, name)
-    return _finish(_laid(tree, problems, overrides), path, Origin("file", f"{name}:1:1"))
+    return _loaded(tree, problems, overrides, Origin("file", f"{name}:1:1"), path)
 
 
 def load_dict(mapping: Mapping[str, Any], overrides: Sequence[str] = ()) -> Loaded:
@@ -63,7 +66,7 @@ def load_dict(mapping: Mapping[str, Any], overrides: Sequence[str] = ()) -> Load
     """
     problems: list[Problem] = []
     tree = tree_of(mapping, Origin("file"), problems)
-    return _finish(_laid(tree, problems, overrides), None, Origin("file"))
+    return _loaded(tree, problems, overrides, Origin("file"), None)
 
 
 def recipe_from_dict(mapping: Mapping[str, Any]) -> Recipe:
@@ -94,7 +97,13 @@ def _text_of(path: FilePath) -> str:
     raise ConfigError([what])
 
 
-def _laid(tree: Tree, problems: list[Problem], overrides: Sequence[str]) -> Draft:
+def _loaded(
+    tree: Tree,
+    problems: list[Problem],
+    overrides: Sequence[str],
+    start: Origin,
+    path: FilePath | None,
+) -> Loaded:
     """The file on top of its preset and under the overrides, in the order they were typed."""
     changes: list[Override] = []
     for typed in overrides:
@@ -103,17 +112,23 @@ def _laid(tree: Tree, problems: list[Problem], overrides: Sequence[str]) -> Draf
         if change is not None and not found:
             changes.append(change)
     notices: list[str] = []
-    chosen = tree.get("preset")
-    for change in changes:
-        chosen = change.entry if change.path == ("preset",) else chosen
-    tree = lay(_preset(chosen, problems), tree, notices)
+    asked = [change.entry for change in changes if change.path == ("preset",)]
+    chosen = asked[-1] if asked else tree.get("preset")
+    tree = lay(_preset(chosen, problems) if chosen else {}, tree, notices)
     for change in changes:
         tree = override(tree, change, notices)
-    return Draft(tree, problems, notices, overrides)
+    recipe, found = check(tree, start)
+    problems += found
+    if recipe is None or problems:
+        problems.sort(key=lambda p: _reading_order(p.origin, overrides))
+        raise ConfigError(list(dict.fromkeys(str(problem) for problem in problems)))
+    given = places(tree)
+    origins = {dotted(p): given.get(p, DEFAULT) for p, _ in leaves(recipe)}
+    return Loaded(recipe, origins, path, tuple(notices))
 
 
-def _preset(chosen: Entry | None, problems: list[Problem]) -> Tree:
-    if chosen is None or not isinstance(chosen.value, str):
+def _preset(chosen: Entry, problems: list[Problem]) -> Tree:
+    if not isinstance(chosen.value, str):
         return {}  # a value that is no name is found wrong with all the others
     known = presets()
     if chosen.value in known:
@@ -126,17 +141,6 @@ def _preset(chosen: Entry | None, problems: list[Problem]) -> Tree:
     return {}
 
 
-def _finish(draft: Draft, path: FilePath | None, start: Origin) -> Loaded:
-    checked: Checked = check(draft.tree, start)
-    problems = [*draft.problems, *checked.problems]
-    if checked.recipe is None or problems:
-        in_order = sorted(problems, key=lambda p: _reading_order(p.origin, draft.overrides))
-        texts = dict.fromkeys(str(problem) for problem in in_order)
-        raise ConfigError(list(texts))
-    origins = {dotted(p): _origin(draft.tree, p) for p, _ in leaves(checked.recipe)}
-    return Loaded(checked.recipe, origins, path, tuple(draft.notices))
-
-
 def _reading_order(origin: Origin, overrides: Sequence[str]) -> tuple[int, int, int]:
     """By line and column of the file, then by place on the command line."""
     if origin.kind == "flag":
@@ -145,13 +149,30 @@ def _reading_order(origin: Origin, overrides: Sequence[str]) -> tuple[int, int, 
     return (0, int(parts[1]), int(parts[2])) if len(parts) == 3 else (0, 0, 0)
 
 
-def _origin(tree: Tree, path: Path) -> Origin:
-    """Where one value of the finished recipe came from."""
-    for number, key in enumerate(path, start=1):
-        entry = tree.get(key)
-        if entry is None:
-            return DEFAULT
-        if number == len(path) or not isinstance(entry.value, dict):
-            return entry.origin
-        tree = entry.value
-    return DEFAULT
+def explain(loaded: Loaded) -> list[Explained]:
+    """Every value of a recipe, in its order.
+
+    Values that are ``auto`` are shown so: what they become is known once data and machine are.
+    """
+    return [_explained(loaded, path, field) for path, field in leaves(loaded.recipe)]
+
+
+def _explained(loaded: Loaded, path: Path, field: FieldInfo) -> Explained:
+    value: Any = to_dict(loaded.recipe)
+    for name in path:
+        value = value[name]
+    origin = loaded.origins[dotted(path)]
+    source = ""
+    match origin.kind:
+        case _ if value == "auto":
+            reason = "decided before the run, from the data and the machine"
+        case "preset":
+            reason = presets()[origin.where.removeprefix("preset ")].about
+        case "file":
+            reason = "asked for in the recipe"
+        case "flag":
+            reason = "asked for on the command line"
+        case "default":
+            reason, source = "nothing else was asked for", source_of(field)
+    where = "default" if origin.kind == "default" else origin.where
+    return Explained(dotted(path), value, where, reason, source)

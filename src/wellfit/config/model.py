@@ -1,4 +1,4 @@
-"""The shape of the model."""
+"""What the model is for, and its shape."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from wellfit.config.fields import (
-    Auto,
-    Count,
-    CountOrAuto,
-    Positive,
-    Section,
-    Wanted,
-    conflict,
-)
+from wellfit.config.fields import Auto, Count, CountOrAuto, Positive, Section, Wanted, conflict
+
+
+class LanguageModel(Section):
+    """Predict each next token of plain text."""
+
+    kind: Literal["language-model"] = "language-model"
+
+
+Task: TypeAlias = LanguageModel  # becomes a union by kind when a second task is offered
 
 
 class Decoder(Section):
@@ -25,7 +26,6 @@ class Decoder(Section):
     """
 
     kind: Literal["decoder"] = "decoder"
-    """What the model is."""
     family: Literal["auto", "gpt2", "llama", "qwen3", "nanochat"] = "auto"
     """The published architecture, which other tools can load without our code."""
     depth: Count = 4
@@ -69,29 +69,15 @@ class Decoder(Section):
     def _heads_fit(self) -> Decoder:
         width, heads, kv_heads = self.width, self.heads, self.kv_heads
         if isinstance(width, int) and isinstance(heads, int) and width % heads:
-            raise conflict(
-                "heads",
-                f"width {width} does not divide into {heads} heads; {_near(width, heads)}",
-            )
+            # heads is usually the number one means, so the widths on either side
+            near = [n for n in (width // heads * heads, (width // heads + 1) * heads) if n]
+            text = f"write model.width: {' or '.join(map(str, near))}, or another model.heads"
+            raise conflict("heads", f"width {width} does not divide into {heads} heads; {text}")
         if isinstance(heads, int) and isinstance(kv_heads, int) and heads % kv_heads:
-            raise conflict(
-                "kv_heads",
-                f"{heads} heads do not divide among {kv_heads} key and value heads; "
-                f"write one of {_divisors(heads)}",
-            )
+            fit = [str(d) for d in range(1, min(heads, 4096) + 1) if heads % d == 0]
+            text = f"{heads} heads do not divide among {kv_heads} key and value heads"
+            raise conflict("kv_heads", f"{text}; write one of {', '.join(fit[:12])}")
         return self
-
-
-def _near(width: int, heads: int) -> str:
-    """The widths on either side that do divide, since heads is usually the number one means."""
-    below, above = width // heads * heads, (width // heads + 1) * heads
-    options = f"{below} or {above}" if below else f"{above}"
-    return f"write model.width: {options}, or another model.heads"
-
-
-def _divisors(n: int) -> str:
-    found = [str(d) for d in range(1, min(n, 4096) + 1) if n % d == 0]
-    return ", ".join(found[:12])
 
 
 Model: TypeAlias = Decoder  # becomes a union by kind when a second kind is offered

@@ -8,8 +8,7 @@ same as it does in a file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias
 
 from ruamel.yaml import YAML
@@ -21,7 +20,6 @@ from ruamel.yaml.events import (
     MappingStartEvent,
     ScalarEvent,
     SequenceEndEvent,
-    SequenceStartEvent,
 )
 from ruamel.yaml.reader import ReaderError
 
@@ -31,17 +29,15 @@ from wellfit.errors import ConfigError
 MAX_CHARACTERS = 256_000  # a recipe is a page; on a mistaken file the parser would seem to hang
 MAX_DEPTH = 12
 _NO_COLON = "has no ':'; write KEY: VALUE"
+_BRACKET = "a bracket opened here is not closed, or a comma is missing"
 _STAR = "'*' begins an alias in YAML; put quotes round a pattern ('*.txt'), or write the value out"
 
 _NULL = re.compile(r"null|Null|NULL|~|")
-_TRUE = re.compile(r"true|True|TRUE")
-_FALSE = re.compile(r"false|False|FALSE")
+_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]{1,400}")  # Python refuses to read integers far beyond that
-_OCTAL = re.compile(r"0o[0-7]{1,400}")
-_HEX = re.compile(r"0x[0-9a-fA-F]{1,400}")
+_OCTAL_OR_HEX = re.compile(r"0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_INF = re.compile(r"([-+]?)\.(inf|Inf|INF)")
-_NAN = re.compile(r"\.(nan|NaN|NAN)")
+_INF_OR_NAN = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
 class Origin(NamedTuple):
@@ -67,6 +63,7 @@ class Entry(NamedTuple):
 
 
 Tree: TypeAlias = dict[str, Entry]
+Path: TypeAlias = tuple[str, ...]
 
 
 class Problem(NamedTuple):
@@ -80,43 +77,20 @@ class Problem(NamedTuple):
         return f"{self.origin.prefix}{self.key + ': ' if self.key else ''}{self.text}"
 
 
-@dataclass
-class Reading:
-    """One recipe text being read: its name, and the problems found so far."""
-
-    name: str
-    text: str
-    problems: list[Problem] = field(default_factory=list)
-
-    def origin(self, event: Any) -> Origin:
-        """Where an event begins; lines and columns count from 1, as editors do."""
-        return self.at(event.start_mark)
-
-    def at(self, mark: Any) -> Origin:
-        """Where a mark of the parser stands."""
-        return Origin("file", f"{self.name}:{mark.line + 1}:{mark.column + 1}")
-
-    def line(self, mark: Any, *, above: int = 0) -> str:
-        """The line a mark stands in, or one above it, without its indentation."""
-        lines = self.text.splitlines()
-        number = mark.line - above
-        return lines[number].strip() if 0 <= number < len(lines) else ""
-
-
 def read_scalar(text: str) -> None | bool | int | float | str:
     """A plain scalar by the core schema of YAML 1.2 (section 10.3.2 of its specification)."""
     if _NULL.fullmatch(text):
         return None
-    if _TRUE.fullmatch(text) or _FALSE.fullmatch(text):
+    if _BOOL.fullmatch(text):
         return text[0] in "tT"
     if _INT.fullmatch(text):
         return int(text)
-    if _OCTAL.fullmatch(text) or _HEX.fullmatch(text):
+    if _OCTAL_OR_HEX.fullmatch(text):
         return int(text, 0)
-    if _FLOAT.fullmatch(text) or _NAN.fullmatch(text):
-        return float(text.replace(".nan", "nan").replace(".NaN", "nan").replace(".NAN", "nan"))
-    if infinite := _INF.fullmatch(text):
-        return float(infinite[1] + "inf")
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _INF_OR_NAN.fullmatch(text):
+        return float(text.replace(".", ""))
     return text
 
 
@@ -125,20 +99,14 @@ def read_recipe(text: str, name: str) -> tuple[Tree, list[Problem]]:
 
     Raises ``ConfigError`` when the text is not YAML, or is not a mapping of sections.
     """
-    reading = Reading(name, text)
-    value = _read(reading, "a recipe")
-    if value is None:
-        return {}, reading.problems
-    if not isinstance(value, dict):
+    reading = _Reading(name, text, "a recipe")
+    value = reading.value()
+    if value is not None and not isinstance(value, dict):
         spaced = isinstance(value, str) and re.match(r"\w+:\S", value)
         hint = "put a space after ':'" if spaced else f"wellfit init {name} --data PATH writes one"
-        raise ConfigError(
-            [
-                f"{name}:1:1: a recipe is a mapping of sections such as 'data:' and 'train:', "
-                f"and this is {show(value)}; {hint}"
-            ]
-        )
-    return value, reading.problems
+        what = "a recipe is a mapping of sections such as 'data:' and 'train:'"
+        raise ConfigError([f"{name}:1:1: {what}, and this is {show(value)}; {hint}"])
+    return value or {}, reading.problems
 
 
 def read_value(text: str, typed: str) -> tuple[Any, list[Problem]]:
@@ -151,12 +119,12 @@ def read_value(text: str, typed: str) -> tuple[Any, list[Problem]]:
     if text[:1] not in ("[", "{", "'", '"'):
         return read_scalar(text), []
     origin = Origin("flag", "command line", typed)
-    reading = Reading("command line", text)
+    reading = _Reading("command line", text, "a value")
     try:
-        value = _read(reading, "a value")
+        value = reading.value()
     except ConfigError as e:
-        place, _, reason = e.problems[0].partition(": ")
-        column = place.rpartition(":")[2]
+        where, _, reason = e.problems[0].partition(": ")
+        column = where.rpartition(":")[2]
         return None, [Problem(origin, "", f"{reason} (character {column} after '=')")]
     return _from_flag(value, origin), [Problem(origin, p.key, p.text) for p in reading.problems]
 
@@ -167,135 +135,127 @@ def _from_flag(value: Any, origin: Origin) -> Any:
     return {k: Entry(_from_flag(e.value, origin), origin, e.is_dotted) for k, e in value.items()}
 
 
-def _read(reading: Reading, what: str) -> Any:
-    text = reading.text
-    if len(text) > MAX_CHARACTERS:
-        raise ConfigError(
-            [
-                f"{reading.name}: {len(text):,} characters are too long for {what} "
-                f"(at most {MAX_CHARACTERS:,}); is this the data rather than the recipe?"
-            ]
-        )
-    try:
-        events = _checked(YAML(typ="rt", pure=True).parse(text), reading)
-        value = None
-        for event in events:
-            if isinstance(event, DocumentStartEvent):
-                value = _node(next(events), events, reading, path="", depth=0)
-    except MarkedYAMLError as e:
-        raise ConfigError([_syntax(e, reading)]) from None
-    except ReaderError as e:
-        line = text.count("\n", 0, e.position) + 1
-        column = e.position - (text.rfind("\n", 0, e.position) + 1) + 1
-        shown = f"\\x{e.character:02x}" if isinstance(e.character, int) else repr(e.character)
-        raise ConfigError(
-            [
-                f"{reading.name}:{line}:{column}: the character {shown} cannot stand in "
-                "YAML; remove it, or write it as an escape inside double quotes"
-            ]
-        ) from None
-    except (YAMLError, ValueError) as e:
-        raise ConfigError([f"{reading.name}:1:1: not YAML: {e}"]) from None
-    return value
+class _Reading:
+    """One recipe text being read, and the problems found so far that do not stop it."""
 
+    def __init__(self, name: str, text: str, what: str) -> None:
+        self.name, self.text, self.what = name, text, what
+        self.lines = text.splitlines()
+        self.problems: list[Problem] = []
 
-def _checked(events: Iterator[Any], reading: Reading) -> Iterator[Any]:
-    """The events, less what a recipe has no use for, refused before it can do harm."""
-    documents = 0
-    for event in events:
-        rest = reading.line(event.start_mark)[-60:]
-        if isinstance(event, DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                _refuse(reading, event, "a second document begins here; a recipe is one document")
+    def value(self) -> Any:
+        """The tree, list or scalar that the text holds.  Raises ``ConfigError``."""
+        if len(self.text) > MAX_CHARACTERS:
+            size = f"{len(self.text):,} characters are too long for {self.what}"
+            hint = f"(at most {MAX_CHARACTERS:,}); is this the data rather than the recipe?"
+            raise ConfigError([f"{self.name}: {size} {hint}"])
+        try:
+            value, documents = None, 0
+            self.events = iter(YAML(typ="rt", pure=True).parse(self.text))
+            for event in self.events:
+                if isinstance(event, DocumentStartEvent):
+                    documents += 1
+                    if documents > 1:
+                        text = "a second document begins here; a recipe is one document"
+                        self.refuse(event.start_mark, text)
+                    value = self.node(next(self.events), ())
+        except MarkedYAMLError as e:
+            self.refuse(*self.syntax(e))
+        except ReaderError as e:
+            line = self.text.count("\n", 0, e.position) + 1
+            column = e.position - self.text.rfind("\n", 0, e.position)
+            shown = f"\\x{e.character:02x}" if isinstance(e.character, int) else repr(e.character)
+            hint = "cannot stand in YAML; remove it, or write it as an escape inside double quotes"
+            where = f"{self.name}:{line}:{column}"
+            raise ConfigError([f"{where}: the character {shown} {hint}"]) from None
+        except (YAMLError, ValueError) as e:
+            raise ConfigError([f"{self.name}:1:1: not YAML: {e}"]) from None
+        return value
+
+    def check(self, event: Any) -> None:
+        """Refuse what a recipe has no use for, before it can do harm."""
+        mark = event.start_mark
         if isinstance(event, AliasEvent):
-            _refuse(reading, event, f"{_STAR}, here in {rest!r}")
-        if getattr(event, "anchor", None) is not None:
-            text = f"'&{event.anchor}' is a YAML anchor; write the value where it is used"
-            _refuse(reading, event, text)
-        if getattr(event, "tag", None) not in (None, "!"):
-            _refuse(
-                reading, event, f"the YAML tag {event.tag} is not read here; write a plain value"
+            self.refuse(mark, f"{_STAR}, here in {self.line(mark)[-60:]!r}")
+        if event.anchor is not None:
+            self.refuse(
+                mark, f"'&{event.anchor}' is a YAML anchor; write the value where it is used"
             )
-        yield event
+        if event.tag not in (None, "!"):
+            self.refuse(mark, f"the YAML tag {event.tag} is not read here; write a plain value")
 
+    def node(self, event: Any, path: Path) -> Any:
+        """The value that begins with an event."""
+        self.check(event)
+        if len(path) > MAX_DEPTH:
+            self.refuse(
+                event.start_mark, f"more than {MAX_DEPTH} levels deep; a recipe has 4 at most"
+            )
+        if isinstance(event, ScalarEvent):
+            return read_scalar(event.value) if event.implicit[0] else event.value
+        if isinstance(event, MappingStartEvent):
+            return self.mapping(path)
+        items = []
+        while not isinstance(item := next(self.events), SequenceEndEvent):
+            items.append(plain_value(self.node(item, (*path, ""))))
+        return items
 
-def _refuse(reading: Reading, event: Any, reason: str) -> NoReturn:
-    raise ConfigError([f"{reading.origin(event).where}: {reason}"])
+    def mapping(self, path: Path) -> Tree:
+        """The keys and values up to the end of a mapping."""
+        tree: Tree = {}
+        while not isinstance(event := next(self.events), MappingEndEvent):
+            self.check(event)
+            if not isinstance(event, ScalarEvent):
+                self.refuse(event.start_mark, "a key is a plain word, not a list or a mapping")
+            key, origin, given = event.value, self.origin(event.start_mark), next(self.events)
+            value = self.node(given, (*path, key))
+            if value is None and given.value == "":
+                text = "is empty; write a value, write null to switch it off, or remove the line"
+                self.problems.append(Problem(origin, ".".join((*path, key)), text))
+            else:
+                place(tree, key, Entry(value, origin), self.problems, at=".".join(path))
+        return tree
 
+    def origin(self, mark: Any) -> Origin:
+        """Where a mark of the parser stands; counted from 1, as editors do."""
+        return Origin("file", f"{self.name}:{mark.line + 1}:{mark.column + 1}")
 
-def _syntax(error: MarkedYAMLError, reading: Reading) -> str:
-    """A YAML syntax error, at the place to mend, in words for one who does not know YAML."""
-    problem, context = str(error.problem or ""), str(error.context or "")
-    mark = error.problem_mark or error.context_mark
-    opened = error.context_mark or mark
-    line = reading.line(mark) if mark else ""
-    if "while parsing a flow" in context:
-        mark, line = opened, reading.line(opened)
-        text = f"a bracket opened here is not closed, or a comma is missing, in {line!r}"
-    elif "while scanning a quoted scalar" in context:
-        mark, text = opened, "a quote opened here is not closed"
-    elif "<document start>" in problem:
-        text = f"more text after the end of the value, in {line!r}; put quotes round all of it"
-    elif "'\\t'" in problem:
-        text = "a tab indents this line; YAML wants spaces"
-    elif "mapping values are not allowed" in problem and re.search(r":\s.*:(\s|$)", line):
-        text = f"a second ':' in {line!r}; put quotes round text that contains ': '"
-    elif "mapping values are not allowed" in problem:
-        above = reading.line(mark, above=1)
-        lost = "has a value already; is this line indented too far?" if ":" in above else _NO_COLON
-        text = f"the line above, {above!r}, {lost}"
-    elif "could not find expected ':'" in problem:
-        mark, text = opened, f"{reading.line(opened)!r} {_NO_COLON}"
-    elif "scanning an alias" in context:
-        text = f"{_STAR}, here in {line!r}"
-    elif "cannot start any token" in problem:
-        sign = reading.text.splitlines()[mark.line][mark.column]
-        text = f"no YAML value begins with {sign!r}; put quotes round it, in {line!r}"
-    elif "expected <block end>" in problem:
-        text = f"the indentation of {line!r} does not line up with the lines above"
-    else:
-        text = f"not YAML: {problem or context}, in {line!r}"
-    return f"{reading.at(mark).where if mark else reading.name + ':1:1'}: {text}"
+    def line(self, mark: Any, *, above: int = 0) -> str:
+        """The line a mark stands in, or one above it, without its indentation."""
+        number = mark.line - above
+        return self.lines[number].strip() if 0 <= number < len(self.lines) else ""
 
+    def refuse(self, mark: Any, reason: str) -> NoReturn:
+        """Stop reading."""
+        raise ConfigError([f"{self.origin(mark).where}: {reason}"]) from None
 
-def _node(event: Any, events: Iterator[Any], reading: Reading, *, path: str, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        _refuse(reading, event, f"more than {MAX_DEPTH} levels deep; a recipe has 4 at most")
-    match event:
-        case ScalarEvent():
-            is_plain = event.implicit[0]
-            return read_scalar(event.value) if is_plain else event.value
-        case SequenceStartEvent():
-            items = []
-            for item in events:
-                if isinstance(item, SequenceEndEvent):
-                    break
-                node = _node(item, events, reading, path=path, depth=depth + 1)
-                items.append(_plain_value(node))
-            return items
-        case MappingStartEvent():
-            return _mapping(events, reading, path=path, depth=depth)
-        case _:
-            raise AssertionError(f"no node begins with {event!r}")
-
-
-def _mapping(events: Iterator[Any], reading: Reading, *, path: str, depth: int) -> Tree:
-    tree: Tree = {}
-    for key in events:
-        if isinstance(key, MappingEndEvent):
-            break
-        if not isinstance(key, ScalarEvent):
-            _refuse(reading, key, "a key is a plain word, not a list or a mapping")
-        event = next(events)
-        origin, here = reading.origin(key), f"{path}.{key.value}" if path else key.value
-        value = _node(event, events, reading, path=here, depth=depth + 1)
-        if value is None and event.value == "":
-            text = "is empty; write a value, write null to switch it off, or remove the line"
-            reading.problems.append(Problem(origin, here, text))
-            continue
-        place(tree, key.value, Entry(value, origin), reading.problems, at=path)
-    return tree
+    def syntax(self, error: MarkedYAMLError) -> tuple[Any, str]:
+        """Where to mend a YAML syntax error, in words for one who does not know YAML."""
+        said = f"{error.context or ''} {error.problem or ''}"
+        mark = error.problem_mark or error.context_mark
+        opened = error.context_mark or mark
+        line, first, above = self.line(mark), self.line(opened), self.line(mark, above=1)
+        if "mapping values" in said and re.search(r":\s.*:(\s|$)", line):
+            return mark, f"a second ':' in {line!r}; put quotes round text that contains ': '"
+        sign = self.text[mark.index : mark.index + 1]
+        unquoted = f"no YAML value begins with {sign!r}; put quotes round it"
+        too_deep = "has a value already; is this line indented too far?"
+        deep = too_deep if ":" in above else _NO_COLON
+        known = {
+            "parsing a flow": f"{_BRACKET}, in {first!r}",
+            "a quoted scalar": "a quote opened here is not closed",
+            "expected ':'": f"{first!r} {_NO_COLON}",
+            "<document start>": f"more text after the end of the value, in {line!r}; quote it all",
+            "'\\t'": "a tab indents this line; YAML wants spaces",
+            "mapping values": f"the line above, {above!r}, {deep}",
+            "scanning an alias": f"{_STAR}, here in {line!r}",
+            "cannot start any token": f"{unquoted}, in {line!r}",
+            "<block end>": f"the indentation of {line!r} does not line up with the lines above",
+            "": f"not YAML: {error.problem or error.context}, in {line!r}",
+        }
+        part = next(part for part in known if part in said)
+        is_opened = part in ("parsing a flow", "a quoted scalar", "expected ':'")
+        return opened if is_opened else mark, known[part]
 
 
 def place(tree: Tree, key: str, entry: Entry, problems: list[Problem], *, at: str = "") -> None:
@@ -340,8 +300,19 @@ def tree_of(mapping: Mapping[Any, Any], origin: Origin, problems: list[Problem])
 
 def plain(tree: Tree) -> dict[str, Any]:
     """The values of a tree without their places."""
-    return {key: _plain_value(entry.value) for key, entry in tree.items()}
+    return {key: plain_value(entry.value) for key, entry in tree.items()}
 
 
-def _plain_value(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A value without the places of what it holds."""
     return plain(value) if isinstance(value, dict) else value
+
+
+def places(tree: Tree, path: Path = ()) -> dict[Path, Origin]:
+    """Where everything in a tree was written, sections included."""
+    found: dict[Path, Origin] = {}
+    for key, entry in tree.items():
+        found[(*path, key)] = entry.origin
+        if isinstance(entry.value, dict):
+            found |= places(entry.value, (*path, key))
+    return found

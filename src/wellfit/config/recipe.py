@@ -6,16 +6,11 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from wellfit.config.data import Data
-from wellfit.config.evaluate import Checkpoint, Evaluate, Stop
+from wellfit.config.data import BpeTokenizer, Data, Tokenizer
 from wellfit.config.fields import Section, Wanted, conflict
-from wellfit.config.model import Decoder, Model
-from wellfit.config.optim import Muon, Optim
-from wellfit.config.regularize import Regularize
-from wellfit.config.schedule import Linear, Schedule
-from wellfit.config.task import LanguageModel, Task
-from wellfit.config.tokenizer import BpeTokenizer, Tokenizer
-from wellfit.config.train import Train
+from wellfit.config.model import Decoder, LanguageModel, Model, Task
+from wellfit.config.optim import Linear, Muon, Optim, Schedule
+from wellfit.config.train import Checkpoint, Evaluate, Regularize, Stop, Train
 from wellfit.units import Duration
 
 

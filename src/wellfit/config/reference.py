@@ -10,9 +10,9 @@ from pydantic.fields import FieldInfo
 from wellfit.config.aliases import other_names
 from wellfit.config.fields import Section
 from wellfit.config.presets import presets
+from wellfit.config.reading import Path
 from wellfit.config.recipe import Recipe
 from wellfit.config.structure import (
-    Path,
     all_keys,
     default_section,
     dotted,
@@ -62,6 +62,22 @@ recorded with its reason. A *share* is `5%` or `0.05`. A *duration* is `2k steps
 YAML is version 1.2: `yes`, `on` and `1:30` are text. Anchors, aliases and tags are refused.
 """
 
+_PRESETS = """\
+## Presets
+
+`preset: NAME`; `wellfit config presets NAME` prints one.
+
+| name | for |
+| --- | --- |"""
+
+_OTHER_NAMES = """\
+## What other trainers call it
+
+None of these is accepted. The error names the key to write, with the value in its form.
+
+| here | elsewhere |
+| --- | --- |"""
+
 
 def reference_page() -> str:
     """The reference as Markdown."""
@@ -84,8 +100,8 @@ def _section(field: FieldInfo, path: Path) -> Iterator[str]:
     for variant in found:
         kind = kind_of(variant)
         if kind is not None:
-            default = " (the default)" if variant is default_section(field) else ""
-            default = "" if len(found) == 1 else default
+            is_default = len(found) > 1 and variant is default_section(field)
+            default = " (the default)" if is_default else ""
             yield f"**`{key}.kind: {kind}`**{default}. {_paragraph(variant.__doc__)}"
         rows = [
             (dotted((*path, name)), inner)
@@ -103,9 +119,8 @@ def _table(rows: list[tuple[str, FieldInfo]]) -> str:
     lines = ["| key | wants | default | |", "| --- | --- | --- | --- |"]
     for key, field in rows:
         default = "**required**" if field.is_required() else f"`{written(field.default, field)}`"
-        text = _paragraph(field.description)
         source = source_of(field)
-        about = text + (f" ({source})" if source else "")
+        about = _paragraph(field.description) + (f" ({source})" if source else "")
         cells = [f"`{key}`", wanted(field).what, default, about]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
@@ -118,26 +133,16 @@ def _paragraph(text: str | None) -> str:
 
 
 def _presets() -> str:
-    lines = ["## Presets", "", "`preset: NAME`; `wellfit config presets NAME` prints one.", ""]
-    lines += ["| name | for |", "| --- | --- |"]
-    lines += [f"| `{preset.name}` | {preset.about} |" for preset in presets().values()]
-    return "\n".join(lines)
+    rows = "\n".join(f"| `{preset.name}` | {preset.about} |" for preset in presets().values())
+    return f"{_PRESETS}\n{rows}"
 
 
 def _other_names() -> str:
     by_key: dict[str, list[str]] = {}
     for name, alias in other_names().keys.items():
         by_key.setdefault(alias.key, []).append(f"`{name}`")
-    lines = [
-        "## What other trainers call it",
-        "",
-        "None of these is accepted. The error names the key to write, with the value in its form.",
-        "",
-        "| here | elsewhere |",
-        "| --- | --- |",
-    ]
-    lines += [f"| `{key}` | {', '.join(names)} |" for key, names in sorted(by_key.items())]
-    return "\n".join(lines)
+    rows = [f"| `{key}` | {', '.join(names)} |" for key, names in sorted(by_key.items())]
+    return "\n".join([_OTHER_NAMES, *rows])
 
 
 def json_schema() -> dict[str, Any]:
@@ -147,21 +152,21 @@ def json_schema() -> dict[str, Any]:
     """
     schema = Recipe.model_json_schema()
     definitions = schema["$defs"]
-    schema["required"] = ["data"]
     definitions["Train"].pop("required", None)
-    sections: list[type[Section]] = [Recipe]
-    sections += [v for key in all_keys() for v in variants(key.field.annotation)]
-    for section in sections:
-        _write_defaults(section, definitions.get(section.__name__, schema)["properties"])
-    for field in _choices(Recipe):
-        for variant in variants(field.annotation):
-            if variant is not default_section(field):
+    _write_defaults(Recipe, schema["properties"])
+    for key in all_keys():
+        for variant in variants(key.field.annotation):
+            described = definitions[variant.__name__]
+            _write_defaults(variant, described["properties"])
+            if kind_of(variant) is not None:
+                described["properties"]["kind"]["description"] = key.field.description
+            if variant is not default_section(key.field):
                 # else a section without a kind would match several, and "one of" would refuse it
-                required = definitions[variant.__name__].setdefault("required", [])
-                required.insert(0, "kind")
+                described.setdefault("required", []).insert(0, "kind")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
+        "required": ["data"],
         "title": "Wellfit recipe",
         "description": first_sentence(Recipe.__doc__),
     }
@@ -173,13 +178,3 @@ def _write_defaults(section: type[Section], properties: dict[str, Any]) -> None:
     for name, described in properties.items():
         if "default" in described:
             described["default"] = written_out[name]
-
-
-def _choices(section: type[Section]) -> Iterator[FieldInfo]:
-    """Every key that can be one of several kinds."""
-    for field in section.model_fields.values():
-        found = variants(field.annotation)
-        if len(found) > 1:
-            yield field
-        for variant in found:
-            yield from _choices(variant)

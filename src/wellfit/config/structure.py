@@ -6,7 +6,7 @@ new field or kind needs no other edit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
@@ -14,9 +14,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from wellfit.config.fields import Section, Wanted
+from wellfit.config.reading import Path
 from wellfit.config.recipe import Recipe
-
-Path = tuple[str, ...]
 
 
 class Key(NamedTuple):
@@ -34,13 +33,12 @@ def dotted(path: Path) -> str:
 
 def variants(annotation: Any) -> tuple[type[Section], ...]:
     """The sections an annotation allows; empty when it holds a plain value."""
-    if get_origin(annotation) is Annotated:
-        return variants(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return tuple(v for part in get_args(annotation) for v in variants(part))
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return (annotation,)
-    return ()
+    return tuple(v for v in _flat(annotation) if isinstance(v, type) and issubclass(v, Section))
+
+
+def kinds_of(field: FieldInfo) -> list[str]:
+    """The words that ``kind`` can be in the section a field holds."""
+    return [kind for v in variants(field.annotation) if (kind := kind_of(v))]
 
 
 def can_be_null(field: FieldInfo) -> bool:
@@ -49,6 +47,7 @@ def can_be_null(field: FieldInfo) -> bool:
 
 
 def _flat(annotation: Any) -> tuple[Any, ...]:
+    """The parts of a union, however deep."""
     if get_origin(annotation) is Annotated:
         return _flat(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -68,29 +67,17 @@ def takes_only_words(field: FieldInfo) -> bool:
     return all(isinstance(w, str) for p in parts for w in get_args(p) or (p,))
 
 
-def wanted(field: FieldInfo, *others: FieldInfo) -> Wanted:
-    """What a key wants, for error messages and the reference page.
-
-    ``others`` are the fields of the same key in other kinds; for ``kind`` itself each has a word.
-    """
-    if others and takes_only_words(field):
-        words = list(dict.fromkeys(w for f in (field, *others) for w in options(f)))
-        return Wanted(one_of(words), words[0])
+def wanted(field: FieldInfo) -> Wanted:
+    """What a key wants, for error messages and the reference page."""
     said = next((m for m in reversed(field.metadata) if isinstance(m, Wanted)), None)
     if said is None or takes_only_words(field):
         words = [*options(field), *(["null"] if can_be_null(field) else [])]
         return Wanted(one_of(words), words[0])
-    return Wanted(said.what, _example(field) or said.example)
+    example = field.examples[0] if field.examples else said.example
+    return Wanted(said.what, example if isinstance(example, str) else f"{example:g}")
 
 
-def _example(field: FieldInfo) -> str:
-    if not field.examples:
-        return ""
-    example = field.examples[0]
-    return example if isinstance(example, str) else f"{example:g}"
-
-
-def one_of(words: list[str]) -> str:
+def one_of(words: Sequence[str]) -> str:
     """``a, b or c``."""
     return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
@@ -111,12 +98,9 @@ def default_section(field: FieldInfo) -> type[Section]:
 def section_for(field: FieldInfo, given: Mapping[str, Any]) -> type[Section] | None:
     """The section that a mapping means by its ``kind``; None when there is no such kind."""
     found = variants(field.annotation)
-    kind = given.get("kind")
-    if not found:
-        return None
-    if kind is None or len(found) == 1:
+    if found and ("kind" not in given or len(found) == 1):
         return default_section(field)
-    return next((v for v in found if kind_of(v) == kind), None)
+    return next((v for v in found if kind_of(v) == given["kind"]), None)
 
 
 def all_keys(section: type[Section] = Recipe, path: Path = ()) -> Iterator[Key]:
@@ -127,31 +111,21 @@ def all_keys(section: type[Section] = Recipe, path: Path = ()) -> Iterator[Key]:
             yield from all_keys(variant, (*path, name))
 
 
-def leaves(section: BaseModel, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every plain value of a recipe with its path; a section that is null counts as one."""
-    for name in type(section).model_fields:
+def leaves(section: BaseModel, path: Path = ()) -> Iterator[tuple[Path, FieldInfo]]:
+    """The path and field of every plain value; a section that is null counts as one."""
+    for name, field in type(section).model_fields.items():
         value = getattr(section, name)
         if isinstance(value, Section):
             yield from leaves(value, (*path, name))
         else:
-            yield (*path, name), value
+            yield (*path, name), field
 
 
 def first_sentence(text: str | None) -> str:
     """The first sentence of a docstring, on one line."""
-    opening = (text or "").split("\n\n")[0]
-    return " ".join(opening.split())
+    return " ".join((text or "").split("\n\n")[0].split())
 
 
 def source_of(field: FieldInfo) -> str:
     """The ``Source`` line of a field's docstring: where its default comes from; else empty."""
-    labelled = (field.description or "").partition("\n\nSource  ")[2]
-    return " ".join(labelled.split())
-
-
-def key_at(path: Path, recipe: BaseModel) -> FieldInfo:
-    """The field of a path, in the kinds that a recipe has."""
-    section = recipe
-    for name in path[:-1]:
-        section = getattr(section, name)
-    return type(section).model_fields[path[-1]]
+    return " ".join((field.description or "").partition("\n\nSource  ")[2].split())

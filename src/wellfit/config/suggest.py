@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError, create_model
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from wellfit.config.aliases import other_names, plain_name, say
 from wellfit.config.fields import Section, show
-from wellfit.config.reading import Origin, read_scalar
+from wellfit.config.reading import Origin, Path, read_scalar
 from wellfit.config.structure import (
-    Path,
     all_keys,
     default_section,
     dotted,
     kind_of,
+    kinds_of,
     one_of,
     options,
     takes_only_words,
-    variants,
     wanted,
 )
 
 _IN_SHELL = set(" '\"{}[]*?$&;|<>()#!`\\~")
 
 
-class Suggestion(NamedTuple):
-    """Advice about an unknown key, and the keys it names."""
-
-    text: str
-    keys: tuple[str, ...] = ()
-
-
 def nearest(word: str, among: Sequence[str], *, cutoff: float = 0.6) -> str | None:
     """The likeliest of several words for one that is misspelt; None when none is close."""
-    by_plain = {plain_name(w): w for w in reversed(among)}
-    name = plain_name(word)
-    if name in by_plain:
-        return by_plain[name]
+    name, by_plain = plain_name(word), {plain_name(w): w for w in reversed(among)}
     squeezed = {w.replace("_", ""): w for w in by_plain}
     if name.replace("_", "") in squeezed:
-        return by_plain[squeezed[name.replace("_", "")]]
+        return by_plain[name if name in by_plain else squeezed[name.replace("_", "")]]
     close = difflib.get_close_matches(name, by_plain, n=1, cutoff=cutoff)
     return by_plain[close[0]] if close else None
 
@@ -59,82 +49,67 @@ def write(key: str, value: str, origin: Origin) -> str:
     return f"{key}={value}"
 
 
-def for_unknown_key(path: Path, section: type[Section], value: Any, origin: Origin) -> Suggestion:
+def for_unknown_key(path: Path, section: type[Section], value: Any, origin: Origin) -> str:
     """What to write instead of a key that ``section`` does not have."""
-    key, at = path[-1], path[:-1]
-    own = [name for name in section.model_fields if name != "kind"]
-    kind = kind_of(section)
-    here = [k for k in all_keys() if k.path == path and k.section is not section]
-    if here and kind is not None:
-        kinds = one_of([str(kind_of(k.section)) for k in here])
+    key, at, name = path[-1], path[:-1], plain_name(path[-1])
+    own = [k for k in section.model_fields if k != "kind"]
+    here = [kind_of(k.section) for k in all_keys() if k.path == path]
+    if kinds := [kind for kind in here if kind is not None]:
         others = f"whose keys are {', '.join(own)}" if own else "which has no other keys"
-        return Suggestion(f"belongs to kind {kinds}, and {dotted(at)}.kind is {kind}, {others}")
-    if plain_name(key) in own:
-        return _did_you_mean((*at, plain_name(key)))
-    if isinstance(value, dict) and (named := other_names().sections.get(plain_name(key))):
+        is_now = f"{dotted(at)}.kind is {kind_of(section)}, {others}"
+        return f"belongs to kind {one_of(kinds)}, and {is_now}"
+    if name in own:
+        return _did_you_mean((*at, name))
+    if isinstance(value, dict) and (named := other_names().sections.get(name)):
         return _did_you_mean((named,))
-    if said := _alias(path, value, origin):
-        return said
+    if advice := _alias(path, value, origin):
+        return advice
     if close := nearest(key, own, cutoff=0.8):
         return _did_you_mean((*at, close))
-    if found := _elsewhere(key, value, origin) or _begun(key, at, own):
-        return found
-    return Suggestion(f"unknown key. {_keys(dotted(at) or 'a recipe', own)}")
-
-
-def _begun(key: str, at: Path, own: Sequence[str]) -> Suggestion | None:
-    """A key of the section that this one begins with, or the other way round, or is far from."""
-    name = plain_name(key)
+    if advice := _elsewhere(key, value, origin):
+        return advice
+    # one that begins with it, or the other way round, else one that is rather far from it
     begun = [w for w in own if min(len(w), len(name)) > 2 and (w in name or name in w)]
-    close = begun[0] if len(begun) == 1 else nearest(key, own)
-    return _did_you_mean((*at, close)) if close else None
+    if close := begun[0] if len(begun) == 1 else nearest(key, own):
+        return _did_you_mean((*at, close))
+    what = dotted(at) or "a recipe"
+    keys = f"The keys of {what} are {', '.join(own)}" if own else f"There are no keys of {what}"
+    return f"unknown key. {keys}"
 
 
-def _did_you_mean(path: Path) -> Suggestion:
-    return Suggestion(f"unknown key. Did you mean '{dotted(path)}'?", (dotted(path),))
+def _did_you_mean(*paths: Path) -> str:
+    return f"unknown key. Did you mean {one_of([repr(dotted(path)) for path in paths])}?"
 
 
-def _keys(what: str, names: Sequence[str]) -> str:
-    if not names:
-        return f"There are no keys of {what}"
-    return f"The keys of {what} are {', '.join(names)}"
-
-
-def _alias(path: Path, value: Any, origin: Origin) -> Suggestion | None:
+def _alias(path: Path, value: Any, origin: Origin) -> str | None:
+    """The key that other trainers call so, with the value in the form it takes here."""
     said = say(dotted(path[:-1]), path[-1], value)
     if said is None:
         advice = other_names().advice.get(plain_name(path[-1]))
-        return Suggestion(f"unknown key; {advice}") if advice else None
+        return f"unknown key; {advice}" if advice else None
+    key, fields = said.key, fields_at(said.key)
     is_section = said.value.startswith("{")
-    if is_section or any(accepts(f, read_scalar(said.value)) for f in fields_at(said.key)):
-        return Suggestion(f"unknown key; write {write(said.key, said.value, origin)}", (said.key,))
-    want = wanted(*fields_at(said.key))
-    text = (
-        f"unknown key; it is called {said.key} here, and wants {want.what}; "
-        f"write for example {write(said.key, said.example or want.example, origin)}"
-    )
-    return Suggestion(text, (said.key,))
+    if is_section or any(accepts(f, read_scalar(said.value)) for f in fields):
+        return f"unknown key; write {write(key, said.value, origin)}"
+    if key.endswith(".kind"):
+        words = [str(f.default) for f in fields]
+        what, example = one_of(words), words[0]
+    else:
+        what, example = wanted(fields[0])
+    shown = write(key, said.example or example, origin)
+    return f"unknown key; it is called {key} here, and wants {what}; write for example {shown}"
 
 
-def _elsewhere(key: str, value: Any, origin: Origin) -> Suggestion | None:
+def _elsewhere(key: str, value: Any, origin: Origin) -> str | None:
     """A key of that name in another section, or one close to it."""
-    found = {dotted(k.path): k for k in all_keys() if k.path[-1] != "kind"}
-    exact = [name for name, k in found.items() if k.path[-1] == plain_name(key)]
-    if len(exact) == 1 and not isinstance(value, (dict, list)):
-        example = value if isinstance(value, str) else show(value)
-        if accepts(found[exact[0]].field, value):
-            return Suggestion(f"unknown key; write {write(exact[0], example, origin)}", (exact[0],))
-    if exact:
-        return Suggestion(
-            f"unknown key. Did you mean {one_of([repr(e) for e in exact])}?", tuple(exact)
-        )
-    close = nearest(key, [k.path[-1] for k in found.values()], cutoff=0.8)
-    names = [name for name, k in found.items() if k.path[-1] == close]
-    if not names:
-        return None
-    return Suggestion(
-        f"unknown key. Did you mean {one_of([repr(n) for n in names])}?", tuple(names)
-    )
+    found = {k.path: k.field for k in all_keys() if k.path[-1] != "kind"}
+    exact = [path for path in found if path[-1] == plain_name(key)]
+    if len(exact) == 1 and not isinstance(value, (dict, list)) and accepts(found[exact[0]], value):
+        shown = value if isinstance(value, str) else show(value)
+        return f"unknown key; write {write(dotted(exact[0]), shown, origin)}"
+    close = nearest(key, [path[-1] for path in found], cutoff=0.8)
+    among = exact or [path for path in found if path[-1] == close]
+    return _did_you_mean(*among) if among else None
 
 
 def for_word(key: str, value: str, among: Sequence[str]) -> str | None:
@@ -145,14 +120,17 @@ def for_word(key: str, value: str, among: Sequence[str]) -> str | None:
 
 def for_plain_section(field: FieldInfo, path: Path, value: Any, origin: Origin) -> str | None:
     """What to write when a section was given one plain value, such as ``tokenizer: char``."""
-    kinds = [kind for v in variants(field.annotation) if (kind := kind_of(v))]
-    if isinstance(value, str) and (meant := for_word(dotted((*path, "kind")), value, kinds)):
-        return write(dotted((*path, "kind")), meant, origin)
+    key = dotted((*path, "kind"))
+    if isinstance(value, str) and (meant := for_word(key, value, kinds_of(field))):
+        return write(key, meant, origin)
     for name, inner in default_section(field).model_fields.items():
-        is_word = isinstance(value, str) and takes_only_words(inner)
-        word = for_word(dotted((*path, name)), value, options(inner)) if is_word else None
-        if name != "kind" and (word or (not is_word and accepts(inner, value))):
-            return write(dotted((*path, name)), word or show(value).strip("'"), origin)
+        key = dotted((*path, name))
+        if isinstance(value, str) and takes_only_words(inner):
+            word = for_word(key, value, options(inner))
+        else:
+            word = show(value).strip("'") if accepts(inner, value) else None
+        if name != "kind" and word:
+            return write(key, word, origin)
     return None
 
 
@@ -161,12 +139,21 @@ def fields_at(key: str) -> list[FieldInfo]:
     return [k.field for k in all_keys() if dotted(k.path) == key]
 
 
+@cache
+def _alone(field: FieldInfo) -> type[Section]:
+    """A section that has this field and no other."""
+    return create_model("Alone", __base__=Section, value=(field.rebuild_annotation(), ...))
+
+
+def refusal(field: FieldInfo, value: Any) -> ErrorDetails | None:
+    """Why a field does not take a plain value; None when it does."""
+    try:
+        _alone(field).model_validate({"value": value})
+    except ValidationError as e:
+        return e.errors()[0]
+    return None
+
+
 def accepts(field: FieldInfo, value: Any) -> bool:
     """Whether a field takes a value."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return False
-    try:
-        TypeAdapter(field.rebuild_annotation()).validate_python(value, strict=True)
-    except ValidationError:
-        return False
-    return True
+    return refusal(field, value) is None

@@ -1,4 +1,4 @@
-"""How long to train, on how much at a time, and on what."""
+"""How long to train and on what, what bounds it, what is measured during it, and what is saved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from wellfit.config.fields import CountOrAuto, Length, Section, Seed, SwitchOrAuto
+from wellfit.config.fields import (
+    Count,
+    CountOrAuto,
+    Fraction,
+    Length,
+    LengthOrAuto,
+    NotNegative,
+    NotNegativeOrAuto,
+    Positive,
+    Section,
+    Seed,
+    SwitchOrAuto,
+    Text,
+)
+from wellfit.units import Duration
 
 
 class Train(Section):
@@ -31,3 +45,62 @@ class Train(Section):
     """What to train on; auto is the GPU when there is one."""
     threads: Annotated[CountOrAuto, Field(examples=[2])] = "auto"
     """CPU threads for arithmetic; auto is the number of cores this process may use."""
+
+
+class NormClip(Section):
+    """Gradients longer than a bound are scaled down to it."""
+
+    kind: Literal["norm"] = "norm"
+    max: Positive = 1.0
+    """The longest gradient that is applied as it is."""
+
+
+class Regularize(Section):
+    """What keeps the model from learning the train split by heart, and its steps in bounds."""
+
+    dropout: Annotated[Fraction, Field(examples=[0.1])] = 0.0
+    """Share of activations set to zero in training; 0 is off, and faster."""
+    weight_decay: Annotated[NotNegativeOrAuto, Field(examples=[0.1])] = "auto"
+    """Pull of the weight matrices towards zero at each step, times the learning rate."""
+    clip: NormClip | None = NormClip()
+    """How gradients are bounded before a step; null for no bound."""
+
+
+class Stop(Section):
+    """When training ends before its budget."""
+
+    patience: Annotated[Count, Field(examples=[5])] = 5
+    """Evaluations of val in a row without a gain after which training stops."""
+    min_gain: NotNegative = 0.0
+    """How much val loss must fall to count as a gain.  Units: nats per token."""
+
+
+class Sample(Section):
+    """A text written by the model at each evaluation."""
+
+    prompt: Text = ""
+    """What the text begins with; empty for the start of a document."""
+    tokens: Annotated[Count, Field(examples=[160])] = 160
+    """How much is written.  Units: tokens."""
+    temperature: NotNegative = 0.8
+    """How freely: 0 always writes the likeliest token, 1 draws as the model says."""
+
+
+class Evaluate(Section):
+    """What is measured during training, and how often."""
+
+    every: Annotated[LengthOrAuto, Field(examples=["200 steps"])] = "auto"
+    """How often the train subset and val are measured."""
+    tokens: Annotated[CountOrAuto, Field(examples=[100000])] = "auto"
+    """How much of each is measured during training; the last time all of it.  Units: tokens."""
+    sample: Sample | None = Sample()
+    """The text written at each evaluation; null for none."""
+
+
+class Checkpoint(Section):
+    """How often the run is saved, so that it can go on after a crash."""
+
+    every: Annotated[Length, Field(examples=["5 minutes"])] = Duration(300.0, "seconds")
+    """How often the run is saved."""
+    keep: Annotated[Count, Field(examples=[3])] = 3
+    """How many checkpoints are kept, besides the best by val."""

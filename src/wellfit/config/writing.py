@@ -17,9 +17,9 @@ from pydantic.fields import FieldInfo
 from wellfit.config.fields import Section, read_fraction, read_span, show, write_percent
 from wellfit.config.loader import to_dict
 from wellfit.config.presets import Preset
-from wellfit.config.reading import read_scalar
+from wellfit.config.reading import Path, read_scalar
 from wellfit.config.recipe import Recipe
-from wellfit.config.structure import Path, dotted, first_sentence, section_for
+from wellfit.config.structure import dotted, first_sentence, section_for
 from wellfit.units import Duration
 
 _WIDTH = 100
@@ -46,8 +46,7 @@ def preset_text(preset: Preset) -> str:
 
 def write_partly(values: Mapping[str, Any], notes: Mapping[str, str] | None = None) -> str:
     """Part of a recipe, or all of it, as commented YAML in the order of the reference."""
-    blocks = _blocks(values, Recipe, (), notes or {})
-    return "\n".join(blocks)
+    return "\n".join(_blocks(values, Recipe, (), notes or {}))
 
 
 def _blocks(
@@ -61,16 +60,9 @@ def _blocks(
         value, here = values[name], (*path, name)
         comment = "" if name == "kind" else _comment(first_sentence(field.description), indent)
         inner = section_for(field, value) if isinstance(value, Mapping) else None
-        if inner is None:
-            line = f"{indent}{name}: {written(value, field)}"
-        else:
-            line = f"{indent}{name}:"
-        yield (
-            comment
-            + _with_note(line, notes.get(dotted(here)), indent)
-            + "\n"
-            + "".join(_blocks(value, inner, here, notes) if inner is not None else ())
-        )
+        line = f"{indent}{name}:" + ("" if inner else f" {written(value, field)}")
+        held = "".join(_blocks(value, inner, here, notes)) if inner else ""
+        yield f"{comment}{_with_note(line, notes.get(dotted(here)), indent)}\n{held}"
 
 
 def _comment(text: str, indent: str) -> str:
@@ -80,22 +72,16 @@ def _comment(text: str, indent: str) -> str:
 
 def _with_note(line: str, note: str | None, indent: str) -> str:
     """The line with its note behind it, or above it where that would be too wide."""
-    text = "".join(c if c.isprintable() else " " for c in note or "")
-    text = " ".join(text.split())
-    if not text:
-        return line
-    if len(line) + len(text) + 4 <= _WIDTH:
-        return f"{line}  # {text}"
+    text = " ".join("".join(c if c.isprintable() else " " for c in note or "").split())
+    if len(line) + len(text) + 4 <= _WIDTH or not text:
+        return f"{line}  # {text}" if text else line
     return _comment(text, indent) + line
 
 
 def written(value: Any, field: FieldInfo) -> str:
     """A value as YAML; shares as percentages, which are easier to read and just as exact."""
-    is_share = any(
-        isinstance(m, PlainValidator) and m.func in (read_fraction, read_span)
-        for m in field.metadata
-    )
-    if is_share and isinstance(value, float):
+    readers = [m.func for m in field.metadata if isinstance(m, PlainValidator)]
+    if isinstance(value, float) and {read_fraction, read_span} & set(readers):
         return write_percent(value) if value else "0"
     return yaml_value(str(value) if isinstance(value, Duration) else value)
 
@@ -112,18 +98,10 @@ def yaml_value(value: Any) -> str:
 def _yaml_text(text: str) -> str:
     if _PLAIN.fullmatch(text) and read_scalar(text) == text:
         return text
-    return '"' + "".join(_escaped(character) for character in text) + '"'
+    escaped = (c if c.isprintable() and c not in '"\\' else _escape(c) for c in text)
+    return '"' + "".join(escaped) + '"'
 
 
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    if character.isprintable():
-        return character
-    named = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character)
-    code = ord(character)
-    return named or (f"\\x{code:02x}" if code < 0x100 else _wide(code))
-
-
-def _wide(code: int) -> str:
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def _escape(character: str) -> str:
+    """As Python escapes it, which YAML reads."""
+    return '\\"' if character == '"' else character.encode("unicode_escape").decode()

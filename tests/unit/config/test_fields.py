@@ -6,13 +6,11 @@ import pytest
 
 from wellfit.config import known
 from wellfit.config.fields import (
-    read_betas,
     read_duration,
     read_duration_or_auto,
     read_fraction,
     read_size,
     read_span,
-    read_texts,
     show,
     write_percent,
     write_size,
@@ -35,9 +33,6 @@ from wellfit.units import Duration, parse_fraction
         (read_span, "100 steps", Duration(100, "steps")),
         (read_span, Duration(100, "steps"), Duration(100, "steps")),
         (read_size, "64 MB", 64_000_000),
-        (read_texts, "a", "a"),
-        (read_texts, ["a", "b"], ("a", "b")),
-        (read_betas, [0, 0.95], (0.0, 0.95)),
     ],
 )
 def test_a_value_is_read_from_what_people_write(read, value, result):
@@ -62,15 +57,6 @@ def test_a_value_is_read_from_what_people_write(read, value, result):
         (read_size, 64, "has no unit"),
         (read_size, "64", "is not a size"),
         (read_size, "0 B", "no room at all"),
-        (read_texts, "", "empty"),
-        (read_texts, [], "empty list"),
-        (read_texts, ["a", 3], "item 2 is 3, which is not text"),
-        (read_texts, ["a", ""], "item 2 is empty"),
-        (read_texts, 3, "3 is not text"),
-        (read_betas, [0.9], "not two numbers"),
-        (read_betas, [0.9, 1], "not two numbers"),
-        (read_betas, [True, 0.5], "not two numbers"),
-        (read_betas, "0.9", "not two numbers"),
     ],
 )
 def test_what_could_mean_two_things_is_refused(read, value, complaint):

@@ -102,6 +102,7 @@ def test_a_plain_value_for_a_section_is_put_where_it_belongs(line, text):
             "data.split.kind: tial",
             "data.split.kind: 'tial' is not hash, tail, files or column. Did you mean tail?",
         ),
+        ("optim.kind: null", "optim.kind: null is not muon or adamw"),
         ("task.kind: chat", "task.kind: 'chat' is not language-model"),
         ("train.device: gpu", "train.device: 'gpu' is not auto, cpu or cuda. Did you mean cuda?"),
         (
@@ -218,6 +219,26 @@ def test_a_word_that_is_not_on_the_list_gets_the_list(line, text):
             "data.split.val: 0 leaves nothing to choose the checkpoint or judge the fit with; "
             "write a share above 0, for example 5%",
         ),
+        (
+            "optim.betas: [0.9, 1]",
+            "optim.betas: [0.9, 1] is not two numbers from 0 up to but not including 1; "
+            "write for example optim.betas: [0.9, 0.95]",
+        ),
+        (
+            "optim.betas: [true, 0.5]",
+            "optim.betas: [true, 0.5] is not two numbers from 0 up to but not including 1; "
+            "write for example optim.betas: [0.9, 0.95]",
+        ),
+        (
+            "data.split: {kind: files, val: [a, 3]}",
+            "data.split.val: ['a', 3] is not a path or pattern, or a list of them; "
+            "write data.split.val: ['a', '3']",
+        ),
+        (
+            "data.split: {kind: files, val: []}",
+            "data.split.val: [] is not a path or pattern, or a list of them; "
+            "write for example data.split.val: corpus/val.txt",
+        ),
         ("preset: 3", "preset: 3 is not the name of a preset, or null; write preset: '3'"),
     ],
 )
@@ -232,6 +253,11 @@ def test_a_wrong_value_gets_the_one_that_was_meant_or_an_example(line, text):
         (
             "data.split: {val: 60%, test: 50%}",
             "data.split.val: val 60% and test 50% leave nothing for train; "
+            "write shares that add up to less than 100%",
+        ),
+        (
+            "data.split.test: 99%",
+            "data.split.val: val 5% and test 99% leave nothing for train; "
             "write shares that add up to less than 100%",
         ),
         (
