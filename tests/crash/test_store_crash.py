@@ -57,6 +57,7 @@ class Reader(threading.Thread):
         super().__init__()
         self.view, self.errors, self.rounds = view, [], 0
         self.enough = threading.Event()
+        self.looked = threading.Semaphore(0)
 
     def run(self) -> None:
         while not self.enough.is_set():
@@ -65,6 +66,11 @@ class Reader(threading.Thread):
                 self.rounds += 1
             except Exception as e:  # whatever it is, the test shows it
                 self.errors.append(repr(e))
+            self.looked.release()
+
+    def wait_for_a_round(self) -> None:
+        """Until a round is over, however busy the machine is; a stuck reader fails the test."""
+        assert self.looked.acquire(timeout=120), "the reader has not come back for two minutes"
 
     def _look(self) -> None:
         loss = self.view.series("loss")
@@ -110,6 +116,8 @@ def test_kills_lose_no_acknowledged_row_and_disturb_no_reader(run_path, journal)
             from_step = int(steps[-1]) - 20 * rng.choice([0, 0, 1, 3])
             wait_s = rng.uniform(0, 0.08)
             acknowledged = _write_until_killed(code, run.path, max(0, from_step), wait_s)
+            reader.wait_for_a_round()  # as many rounds as kills, even where readers are slow
+        reader.wait_for_a_round()
     finally:
         reader.enough.set()
         reader.join()

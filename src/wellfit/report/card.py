@@ -13,6 +13,7 @@ from rich.text import Text
 
 from wellfit.report import words
 from wellfit.store import RunView
+from wellfit.units import format_span
 
 _WIDEST = 100
 _SAMPLE_ROWS = 8
@@ -25,13 +26,12 @@ class _Card:
     summary: Mapping[str, Any]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        plain = options.ascii_only or options.legacy_windows
         width = min(options.max_width, _WIDEST)
-        for number, block in enumerate(_blocks(self.summary, width, plain)):
+        for number, block in enumerate(_blocks(self.summary, width)):
             if number:
                 yield Text("")
             for row in block:
-                yield Text(_INDENT) + row
+                yield words.drawn(Text(_INDENT) + row, options)
 
 
 def card(view: RunView) -> _Card:
@@ -51,57 +51,63 @@ def card_text(view: RunView, *, width: int = 80) -> str:
     return "\n".join(row.rstrip() for row in captured.get().splitlines()) + "\n"
 
 
-def _blocks(summary: Mapping[str, Any], width: int, plain: bool) -> list[list[Text]]:
+def _blocks(summary: Mapping[str, Any], width: int) -> list[list[Text]]:
     inner = width - 2 * len(_INDENT)
     blocks = [
-        [_rule(summary, inner, plain)],
+        [_rule(summary, inner)],
         _verdict(summary, inner),
-        [*_test(summary), *_effort(summary, inner)],
+        [_test(summary), *_effort(summary, inner)],
         _table(summary),
-        _sample(summary, inner, plain),
+        _sample(summary, inner),
         _paths(summary),
         _next(summary),
     ]
     return [block for block in blocks if block]
 
 
-def _rule(summary: Mapping[str, Any], inner: int, plain: bool) -> Text:
-    name, status = str(summary["name"]), words.STATUSES.get(summary["status"], summary["status"])
-    line = ("-" if plain else "\u2500") * max(2, inner - len(name) - len(status) - 2)
+def _rule(summary: Mapping[str, Any], inner: int) -> Text:
+    name, status = str(summary["name"]), words.title_text(summary["status"])
+    line = "\u2500" * max(2, inner - len(name) - len(status) - 2)
     return Text.assemble((name, "bold"), " ", (line, "dim"), " ", status)
 
 
 def _verdict(summary: Mapping[str, Any], inner: int) -> list[Text]:
-    title = words.verdict_title(summary)
-    head = Text(title, style=f"bold {_COLOURS[words.verdict_tone(summary)]}")
-    verdict = summary["verdict"] or {}
+    told, verdict = words.headline(summary), summary["verdict"] or {}
+    head = Text(told.title, style=f"bold {_COLOURS[told.tone]}")
     if verdict.get("confidence") is not None:
-        confidence = words.percent_text(verdict["confidence"])
-        head.append(f"   confidence {confidence}", style="not bold dim")
-    rows = [head, *_wrapped(words.verdict_claim(summary), inner)]
-    if verdict.get("advice"):
-        rows += _wrapped(words.sentence(str(verdict["advice"])), inner, style="dim")
-    return rows
+        head.append(f"   confidence {verdict['confidence']:.0%}", style="not bold dim")
+    numbers = words.evidence(verdict.get("evidence"))
+    deciding = [" ".join(words.named(k, numbers[k])) for k in numbers if k in words.DECIDING]
+    blocks = numbers.get("n_val_blocks")
+    # The verdict compares the same blocks over time; the table below is of whole splits.
+    where = f"on the {blocks} blocks that were followed: " if blocks and deciding else ""
+    dim = [where + ", ".join(deciding), words.sentence(str(verdict.get("advice") or ""))]
+    return [
+        head,
+        *_wrapped(told.claim, inner),
+        *(row for text in dim if text for row in _wrapped(text, inner, style="dim")),
+    ]
 
 
-def _test(summary: Mapping[str, Any]) -> list[Text]:
+def _test(summary: Mapping[str, Any]) -> Text:
     test = summary["test"]
     if not test:
-        return [Text("test has not been looked at", style="dim")]
-    between = words.interval_text(test["ci95"]["bits_per_byte"])
+        return Text("test has not been looked at", style="dim")
     row = Text.assemble((words.loss_text(test["bits_per_byte"]), "bold"), " bits per byte on test")
-    if between:
-        row.append(f"   95%: {between}", style="dim")
-    return [row]
+    return row + _interval(test, "bits_per_byte")
+
+
+def _interval(measured: Mapping[str, Any], name: str) -> Text:
+    between = words.interval_text(measured["ci95"][name])
+    return Text(f"   95%: {between}" if between else "", style="dim")
 
 
 def _effort(summary: Mapping[str, Any], inner: int) -> list[Text]:
     """What it took: time, tokens, size."""
-    epochs = summary["epochs"]
     parts = [
-        (words.span_text, summary["elapsed_s"], ""),
+        (format_span, summary["elapsed_s"], ""),
         (words.count_text, summary["tokens_seen"], " tokens"),
-        (lambda value: f"{value:.2f}", epochs, " epochs"),
+        ("{:.2f}".format, summary["epochs"], " epochs"),
         (words.count_text, summary["tokens_per_s"], " tokens/s"),
         (words.count_text, summary["parameters"], " parameters"),
     ]
@@ -116,22 +122,19 @@ def _table(summary: Mapping[str, Any]) -> list[Text]:
         found = summary[split]
         if found:
             row = Text.assemble(split.ljust(16), (words.loss_text(found["loss"]).rjust(13), "bold"))
-            if between := words.interval_text(found["ci95"]["loss"]):
-                row.append(f"   95%: {between}", style="dim")
-            rows.append(row)
+            rows.append(row + _interval(found, "loss"))
     known = {key: value for key, value in (summary["baselines"] or {}).items() if value is not None}
     for name, value in sorted(known.items(), key=lambda item: float(item[1])):
         rows.append(Text(name.ljust(16) + words.loss_text(value).rjust(13), style="dim"))
     return rows if len(rows) > 1 else []
 
 
-def _sample(summary: Mapping[str, Any], inner: int, plain: bool) -> list[Text]:
+def _sample(summary: Mapping[str, Any], inner: int) -> list[Text]:
     sample = summary["sample"]
     if not sample or not (sample["prompt"] + sample["text"]).strip():
         return []
-    edge = "| " if plain else "\u2502 "
-    rows = words.wrapped(sample["prompt"] + sample["text"], inner - len(edge))
-    shown = [Text.assemble((edge, "dim"), row) for row in rows[:_SAMPLE_ROWS]]
+    rows = words.wrapped(sample["prompt"] + sample["text"], inner - 2)
+    shown = [Text.assemble(("\u2502 ", "dim"), row) for row in rows[:_SAMPLE_ROWS]]
     return [Text(f"it writes, at step {sample['step']:,}", style="dim"), *shown]
 
 
@@ -144,11 +147,8 @@ def _paths(summary: Mapping[str, Any]) -> list[Text]:
 
 
 def _next(summary: Mapping[str, Any]) -> list[Text]:
-    commands = next_commands(summary)
-    return [
-        Text("next", style="dim"),
-        *(Text(f"  {command}", style="bold") for command in commands),
-    ]
+    commands = [Text(f"  {command}", style="bold") for command in next_commands(summary)]
+    return [Text("next", style="dim"), *commands]
 
 
 def next_commands(summary: Mapping[str, Any]) -> list[str]:

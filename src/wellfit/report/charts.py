@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from wellfit.report.scale import padded
-from wellfit.report.svg import Frame, Level, Line, Mark, Moment, line_chart
+from wellfit.report.svg import Frame, Level, Line, Mark, Moment, line_chart, part, reach
 from wellfit.report.words import count_text
 from wellfit.store import Evaluation, RunView, Series, best_evaluation
 
@@ -18,8 +19,8 @@ class View(NamedTuple):
     """One way to look at the learning curves, drawn for a wide and for a narrow page."""
 
     name: str
-    wide: str
-    narrow: str
+    wide: Markup
+    narrow: Markup
 
 
 class SmallChart(NamedTuple):
@@ -27,7 +28,7 @@ class SmallChart(NamedTuple):
 
     title: str
     note: str
-    svg: str
+    svg: Markup
 
 
 class _Curves(NamedTuple):
@@ -86,7 +87,7 @@ def small_charts(view: RunView) -> list[SmallChart]:
         )
         chart = line_chart([Line(title.lower(), steps, values, digits=digits)], frame)
         note = f"{what} {count_text(float(np.quantile(finite, quantile)))}"
-        found.append(SmallChart(title, note, chart))
+        found.append(SmallChart(title, note, Markup(chart)))
     return found
 
 
@@ -94,8 +95,7 @@ def _curves(view: RunView, evaluations: list[Evaluation], baselines: dict[str, f
     steps, losses = view.series("loss")
     lines = [Line("batch loss", steps, losses, tone="step", faint=True)]
     for split in ("train", "val"):
-        ours = _one_basis([e for e in evaluations if e.split == split])
-        if ours:
+        if ours := curve(evaluations, split):
             lines.append(
                 Line(
                     split,
@@ -115,53 +115,36 @@ def _curves(view: RunView, evaluations: list[Evaluation], baselines: dict[str, f
     return _Curves(lines, levels, marks, moments)
 
 
-def _one_basis(evaluations: list[Evaluation]) -> list[Evaluation]:
-    """Only evaluations of one kind make a curve: fixed blocks, where there are any."""
-    fixed = [e for e in evaluations if e.basis == "fixed blocks"]
-    return fixed or evaluations
+def curve(evaluations: list[Evaluation], split: str) -> list[Evaluation]:
+    """The evaluations of a split that make one curve: on fixed blocks, where there are any."""
+    ours = [e for e in evaluations if e.split == split]
+    return [e for e in ours if e.basis == "fixed blocks"] or ours
 
 
 def _whole_range(curves: _Curves, baselines: dict[str, float]) -> tuple[float, float]:
-    values = np.concatenate([line.values for line in curves.lines])
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        finite = np.array([level.value for level in curves.levels] or [0.0, 1.0])
-    tops = [float(finite.max()), *(level.value for level in curves.levels)]
-    top = max(tops)
+    levels = [level.value for level in curves.levels]
+    lo, hi = reach([line.values for line in curves.lines]) or (min(levels, default=0.0), 1.0)
+    top = max([hi, *levels])
     if uniform := baselines.get("uniform"):
         # a run that blew up may reach any number; its crash is told by where it leaves the page
         top = min(top, 1.35 * uniform)
-    return padded(min(float(finite.min()), top), top, 0.04)
+    return padded(min(lo, top), top, 0.04)
 
 
 def _close_frame(curves: _Curves, frame: Frame, last: int) -> Frame | None:
     """The run without its steep beginning, fitted to the evaluations; None for too few."""
     start = last // 4
-    kept = []
-    for line in curves.lines:
-        if not line.faint:
-            late = line.steps >= start
-            ends = [end[late] for end in (line.lo, line.hi, line.values) if end is not None]
-            kept.append(np.concatenate(ends))
-    values = np.concatenate(kept or [np.zeros(0)])
-    finite = values[np.isfinite(values)]
-    if len(finite) < 3 * 3 * len(kept) or not kept:
+    late = [part(line, line.steps >= start) for line in curves.lines if not line.faint]
+    if min((np.isfinite(line.values).sum() for line in late), default=0) < 3:
         return None
-    lo, hi = padded(float(finite.min()), float(finite.max()), 0.08)
-    return replace(frame, x_range=(start, last), y_range=(lo, hi))
+    lo, hi = reach([end for line in late for end in line.extent]) or (0.0, 1.0)
+    return replace(frame, x_range=(start, last), y_range=padded(lo, hi, 0.08))
 
 
 def _view(name: str, curves: _Curves, frame: Frame) -> View:
-    def draw(frame: Frame) -> str:
-        return line_chart(
-            curves.lines,
-            frame,
-            levels=curves.levels,
-            marks=curves.marks,
-            moments=curves.moments,
-        )
-
-    return View(name, draw(frame), draw(replace(frame, width=360, height=300)))
+    papers = frame, replace(frame, width=360, height=300)
+    wide, narrow = (Markup(line_chart(frame=paper, **curves._asdict())) for paper in papers)
+    return View(name, wide, narrow)
 
 
 def _step_label(tokens: Series) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from wellfit.report.words import count_text, loss_text, wrapped
+from wellfit.report.words import ASCII, count_text, drawn, loss_text, wrapped
 from wellfit.units import format_span
 
 _WIDEST = 108  # beyond this, numbers drift apart
@@ -41,22 +41,7 @@ class LiveState:
     status: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    """The drawing characters of a terminal, or what stands for them where it has only ASCII."""
-
-    done: str
-    done_tick: str  # a baseline on the part already passed
-    left: str
-    left_tick: str
-    now: str
-    bars: str
-    edge: str
-
-
 _BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
-_UNICODE = _Marks("\u2501", "\u2537", "\u2500", "\u2534", "\u25cf", _BARS, "\u2502")
-_ASCII = _Marks("=", "+", "-", "+", "O", "_.-=*#", "|")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +49,10 @@ class _Panel:
     state: LiveState
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        marks = _ASCII if options.ascii_only or options.legacy_windows else _UNICODE
         width = min(options.max_width, _WIDEST)
-        for row in _rows(self.state, width, marks):
+        for row in _rows(self.state, width):
             row.truncate(width)
-            yield row
+            yield drawn(row, options)
 
 
 def panel(state: LiveState) -> _Panel:
@@ -85,68 +69,66 @@ def line(state: LiveState) -> str:
     """The run as one line of fixed columns, for a log."""
     cells = (
         f"{state.step}/{state.steps_total}",
-        loss_text(state.smoothed_loss if state.smoothed_loss is not None else state.loss),
+        loss_text(_now(state)),
         loss_text(state.val_loss),
         count_text(state.tokens_per_s),
         format_span(state.elapsed_s),
         _left_text(state),
     )
-    # plain ASCII, as a log is read by anything
     row = "".join(cell.rjust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=True))
-    return row.replace("\u2013", "-")
+    return row.translate(ASCII)  # as a log is read by anything
 
 
 def _left_text(state: LiveState) -> str:
     return "-" if state.time_left_s is None else format_span(max(0.0, state.time_left_s))
 
 
-def _rows(state: LiveState, width: int, marks: _Marks) -> list[Text]:
+def _now(state: LiveState) -> float | None:
+    return state.loss if state.smoothed_loss is None else state.smoothed_loss
+
+
+def _rows(state: LiveState, width: int) -> list[Text]:
+    blocks = [
+        _progress(state, width),
+        _ladder(state, width),
+        [_numbers(state, width)],
+        _sample(state.sample, width),
+    ]
     gap = Text("")
-    rows = [gap, *_progress(state, width, marks), gap, *_ladder(state, width, marks), gap]
-    rows += [_numbers(state, width, marks), gap]
-    if sample := _sample(state.sample, width, marks):
-        rows += [*sample, gap]
-    return rows
+    return [gap, *(row for block in blocks if block for row in (*block, gap))]
 
 
-def _progress(state: LiveState, width: int, marks: _Marks) -> list[Text]:
-    share = min(1.0, state.step / max(1, state.steps_total))
+def _progress(state: LiveState, width: int) -> list[Text]:
     left = f"step {state.step:,} of {state.steps_total:,}"
     times = f"{format_span(state.elapsed_s)} gone, {_left_text(state)} left"
     first = Text(left, style="bold")
     if state.status and len(left) + len(times) + len(state.status) + 6 <= width:
         first.append(f"  {state.status}", style="not bold dim")
     first.append(times.rjust(width - first.cell_len), style="not bold")
-    done = round(share * width)
-    bar = Text(marks.done * done, style="cyan")
-    bar.append(marks.left * (width - done), style="dim")
-    return [first, bar]
+    done = round(min(1.0, state.step / max(1, state.steps_total)) * width)
+    return [first, Text.assemble(("\u2501" * done, "cyan"), ("\u2500" * (width - done), "dim"))]
 
 
-def _ladder(state: LiveState, width: int, marks: _Marks) -> list[Text]:
+def _ladder(state: LiveState, width: int) -> list[Text]:
     """The loss as a place between guessing (left) and knowing (right), beside the baselines."""
-    baselines = [("uniform", state.uniform), ("unigram", state.unigram), ("bigram", state.bigram)]
-    now = state.smoothed_loss if state.smoothed_loss is not None else state.loss
-    top = max([state.uniform, *(value for _, value in baselines)])
-    places = [(name, value, _place(value, top, width)) for name, value in baselines]
-    names = _labels([(at, name) for name, _, at in places], width)
-    values = _labels([(at, f"{value:.2f}") for _, value, at in places], width)
-    done, track = [marks.done] * width, [marks.left] * width
-    for _, _, at in places:
-        done[at], track[at] = marks.done_tick, marks.left_tick
-    row = Text("".join(track), style="dim")
-    below = Text("")
+    baselines = {"uniform": state.uniform, "unigram": state.unigram, "bigram": state.bigram}
+    top = max(baselines.values())
+    places = {name: _place(value, top, width) for name, value in baselines.items()}
+    names = _labels([(at, name) for name, at in places.items()], width)
+    values = _labels([(at, f"{baselines[name]:.2f}") for name, at in places.items()], width)
+    done, track = ["\u2501"] * width, ["\u2500"] * width
+    for at in places.values():
+        done[at], track[at] = "\u2537", "\u2534"  # ticks
+    row, below, now = Text("".join(track), style="dim"), Text(""), _now(state)
     if now is not None and math.isfinite(now):
         at = _place(now, top, width)
-        row = Text()
-        row.append("".join(done[:at]), style="cyan")
-        row.append(marks.now, style="bold cyan")
-        row.append("".join(track[at + 1 :]), style="dim")
-        text = f"loss {loss_text(now)}"
-        start = min(max(0, at - len("loss ") - 2), width - len(text))
-        below = (
-            Text(" " * start).append("loss ", style="dim").append(loss_text(now), style="bold cyan")
+        row = Text.assemble(
+            ("".join(done[:at]), "cyan"),
+            ("\u25cf", "bold cyan"),
+            ("".join(track[at + 1 :]), "dim"),
         )
+        start = min(max(0, at - len("loss ") - 2), width - len(f"loss {loss_text(now)}"))
+        below = Text.assemble(" " * start, ("loss ", "dim"), (loss_text(now), "bold cyan"))
     elif now is not None:
         below = Text("the loss is not a finite number", style="bold red")
     end = "0 nats: certain"
@@ -170,19 +152,20 @@ def _labels(places: Sequence[tuple[int, str]], width: int) -> str:
     return row
 
 
-def _numbers(state: LiveState, width: int, marks: _Marks) -> Text:
-    row = Text()
-    row.append("val ", style="dim").append(loss_text(state.val_loss), style="bold")
-    row.append("    ").append(count_text(state.tokens_per_s)).append(" tokens/s", style="dim")
+def _numbers(state: LiveState, width: int) -> Text:
+    row = Text.assemble(
+        ("val ", "dim"), (loss_text(state.val_loss), "bold"), "    ",
+        count_text(state.tokens_per_s), (" tokens/s", "dim"),
+    )  # fmt: skip
     room = width - row.cell_len - 16
     if room >= 12 and len(state.history) >= 2:
-        bars = sparkline(state.history, min(room, 48), marks.bars)
+        bars = sparkline(state.history, min(room, 48))
         row.append("recent loss ".rjust(width - row.cell_len - len(bars)), style="dim")
         row.append(bars, style="cyan")
     return row
 
 
-def sparkline(values: Sequence[float], width: int, bars: str = _BARS) -> str:
+def sparkline(values: Sequence[float], width: int) -> str:
     """The values as a row of bars, each the mean of its stretch; ``x`` where one is not finite."""
     width = min(width, len(values))
     stretches = [
@@ -193,19 +176,19 @@ def sparkline(values: Sequence[float], width: int, bars: str = _BARS) -> str:
     lo, hi = min(finite, default=0.0), max(finite, default=0.0)
     span = (hi - lo) or 1.0
     return "".join(
-        bars[min(len(bars) - 1, int((mean - lo) / span * len(bars)))]
+        _BARS[min(len(_BARS) - 1, int((mean - lo) / span * len(_BARS)))]
         if math.isfinite(mean)
         else "x"
         for mean in means
     )
 
 
-def _sample(sample: str, width: int, marks: _Marks) -> list[Text]:
+def _sample(sample: str, width: int) -> list[Text]:
     """The first rows of a sample, as wide as the panel; control characters stay harmless."""
     if not sample.strip():
         return []
     rows = wrapped(sample, width - 2)
     shown = rows[:_SAMPLE_ROWS]
     shown += [""] * (_SAMPLE_ROWS - len(shown))  # a steady height keeps the panel from jumping
-    lines = [Text(f"{marks.edge} ", style="dim").append(row, style="not dim") for row in shown]
+    lines = [Text("\u2502 ", style="dim").append(row, style="not dim") for row in shown]
     return [Text("it writes", style="dim"), *lines]

@@ -10,18 +10,21 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from wellfit import __version__
 from wellfit.report import words
-from wellfit.report.charts import learning_views, small_charts
+from wellfit.report.charts import curve, learning_views, small_charts
 from wellfit.report.provenance import Fact, audit, machine_facts, recipe_lines
 from wellfit.store import Evaluation, Event, RunView, Sample, final_evaluation
+from wellfit.units import format_span
 
 _EVIDENCE = 7  # numbers beside the verdict; the others wait behind a click
 _SAMPLES = 6  # shown; the others wait behind a click
 _ROUTINE = ("evaluated", "saved")
+_GRADES = {"stop": (0, "Stop", "stop"), "warn": (1, "Look at this", "warn"),
+           "info": (2, "Noted", "plain")}  # fmt: skip
 _SPLITS = ("train", "val", "test")
 
 
@@ -34,14 +37,13 @@ class Tile(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of the table of losses.  ``intervals`` are texts, empty where there is none."""
+    """One line of the table of losses: a split, or a baseline of tone ``none``."""
 
     name: str
     tone: str
-    values: tuple[str, str, str]  # loss, perplexity, bits per byte
-    intervals: tuple[str, str, str]
-    n_tokens: str
-    n_documents: str
+    cells: list[tuple[str, str]]  # loss, perplexity and bits per byte, each with its interval
+    n_tokens: str = ""
+    n_documents: str = ""
 
 
 def page(view: RunView) -> str:
@@ -54,9 +56,8 @@ def page(view: RunView) -> str:
     summary, evaluations = view.summary(), view.evaluations()
     asked, defaults = recipe_lines(view.resolved())
     shown, folded = _picked(view.samples())
-    findings = _findings(summary)
-    template = _environment().from_string(_asset("page.html.j2"))
-    return template.render(
+    final = [e for split in _SPLITS if (e := final_evaluation(evaluations, split))]
+    return _template().render(
         summary=summary,
         name=view.run.name,
         policy=_policy(css, script),
@@ -64,15 +65,15 @@ def page(view: RunView) -> str:
         script=Markup(script),
         header=_header(summary),
         tiles=_tiles(summary),
-        views=[(v.name, Markup(v.wide), Markup(v.narrow)) for v in learning_views(view)],
+        views=learning_views(view),
         curve_rows=_curve_rows(evaluations),
-        rows=[_row(e) for e in (final_evaluation(evaluations, s) for s in _SPLITS) if e],
+        rows=[_row(e) for e in final],
         baselines=_baselines(summary, final_evaluation(evaluations, "val")),
-        basis=_basis(evaluations),
-        small=[(c.title, c.note, Markup(c.svg)) for c in small_charts(view)],
+        basis=_basis(final),
+        small=small_charts(view),
         samples=shown,
         more_samples=folded,
-        findings=findings,
+        findings=_findings(summary),
         audit=audit(view.data()),
         asked=asked,
         defaults=defaults,
@@ -83,7 +84,6 @@ def page(view: RunView) -> str:
         version=__version__,
         path=str(view.run.path),
         show=f"wellfit runs show {shlex.quote(str(view.run.path))} --json",
-        w=words,
     )
 
 
@@ -93,10 +93,11 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    return Environment(
+def _template() -> Template:
+    environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    return environment.from_string(_asset("page.html.j2"))
 
 
 def _policy(css: str, script: str) -> str:
@@ -113,45 +114,43 @@ def _policy(css: str, script: str) -> str:
 
 def _header(summary: Mapping[str, Any]) -> dict[str, Any]:
     verdict = summary["verdict"] or {}
-    confidence = verdict.get("confidence")
-    evidence = [
-        Fact(*words.named(key, value))
-        for key, value in (verdict.get("evidence") or {}).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    ]
-    if confidence is not None:
-        evidence.insert(0, Fact("confidence", words.percent_text(confidence)))
+    numbers = {k: v for k, v in (verdict.get("evidence") or {}).items() if words.is_number(v)}
+    evidence = [*_confidence(verdict), *_evidence(numbers)]
     return {
-        "title": words.verdict_title(summary),
-        "claim": words.verdict_claim(summary),
-        "meaning": words.MEANINGS.get(verdict.get("code", ""), ""),
-        "tone": words.verdict_tone(summary),
+        **words.headline(summary)._asdict(),
         "evidence": evidence[:_EVIDENCE],
         "more_evidence": evidence[_EVIDENCE:],
-        "advice": verdict.get("advice") or "",
+        "advice": words.sentence(verdict.get("advice") or ""),
         "change": _changes(verdict.get("change")),
-        "status": words.STATUSES.get(summary["status"], summary["status"]),
+        "status": words.title_text(summary["status"]),
         "began": (summary["began_at"] or "")[:16].replace("T", " "),
     }
 
 
+def _evidence(found: Mapping[str, Any] | None) -> list[Fact]:
+    return [Fact(*words.named(key, value)) for key, value in words.evidence(found).items()]
+
+
+def _confidence(finding: Mapping[str, Any]) -> list[Fact]:
+    share = finding.get("confidence")
+    return [] if share is None else [Fact("confidence", f"{share:.0%}")]
+
+
 def _tiles(summary: Mapping[str, Any]) -> list[Tile]:
     test, val, best = summary["test"], summary["val"], summary["best"]
-    total, epochs = summary["steps_total"], summary["epochs"]
-    first = (
-        Tile("Test, bits per byte", words.loss_text(test["bits_per_byte"]),
-             _between(test["ci95"]["bits_per_byte"]))
-        if test
-        else Tile("Test, bits per byte", words.NOTHING, "not looked at yet")
-    )  # fmt: skip
+    total, epochs, resumed = summary["steps_total"], summary["epochs"], summary["attempts"] - 1
+    best_text = f"best at step {best['step']:,}" if best else "not measured yet"
+    elapsed_s = summary["elapsed_s"]
     return [
-        first,
+        Tile(
+            "Test, bits per byte",
+            words.loss_text(test["bits_per_byte"] if test else None),
+            _between(test, "bits_per_byte") if test else "not looked at yet",
+        ),
         Tile(
             "Val loss, nats",
             words.loss_text(summary["final"]["val_loss"]),
-            _between(val["ci95"]["loss"])
-            if val
-            else (f"best at step {best['step']:,}" if best else "not measured yet"),
+            _between(val, "loss") if val else best_text,
         ),
         Tile(
             "Tokens seen",
@@ -160,135 +159,95 @@ def _tiles(summary: Mapping[str, Any]) -> list[Tile]:
         ),
         Tile(
             "Training time",
-            words.span_text(summary["elapsed_s"]),
-            f"step {summary['step']:,} of {total:,}" if total else f"step {summary['step']:,}",
+            words.NOTHING if elapsed_s is None else format_span(elapsed_s),
+            f"step {summary['step']:,}" + (f" of {total:,}" if total else ""),
         ),
         Tile("Tokens per second", words.count_text(summary["tokens_per_s"]), "over the whole run"),
-        Tile("Parameters", words.count_text(summary["parameters"]), _attempts(summary)),
+        Tile(
+            "Parameters",
+            words.count_text(summary["parameters"]),
+            f"resumed {words.times_text(resumed)}" if resumed > 0 else "",
+        ),
     ]
 
 
-def _between(interval: list[float | None]) -> str:
-    text = words.interval_text(interval)
+def _between(measured: Mapping[str, Any], name: str) -> str:
+    text = words.interval_text(measured["ci95"][name])
     return f"95%: {text}" if text else ""
 
 
-def _attempts(summary: Mapping[str, Any]) -> str:
-    resumed = summary["attempts"] - 1
-    return f"resumed {words.times_text(resumed)}" if resumed > 0 else ""
-
-
 def _row(e: Evaluation) -> Row:
-    return Row(
-        e.split,
-        e.split,
-        (
-            words.loss_text(e.loss),
-            words.perplexity_text(e.perplexity),
-            words.loss_text(e.bits_per_byte),
-        ),
-        (
-            words.interval_text((e.loss_lo, e.loss_hi)),
-            words.interval_text((e.perplexity_lo, e.perplexity_hi), words.perplexity_text),
-            words.interval_text((e.bits_per_byte_lo, e.bits_per_byte_hi)),
-        ),
-        f"{e.n_tokens:,}",
-        f"{e.n_documents:,}",
-    )
+    found, cells = e.as_dict(), []
+    for name, text in (
+        ("loss", words.loss_text),
+        ("perplexity", words.perplexity_text),
+        ("bits_per_byte", words.loss_text),
+    ):
+        cells.append((text(found[name]), words.interval_text(found["ci95"][name], text)))
+    return Row(e.split, e.split, cells, f"{e.n_tokens:,}", f"{e.n_documents:,}")
 
 
 def _baselines(summary: Mapping[str, Any], val: Evaluation | None) -> list[Row]:
     """The baselines, best first, in the same units as the losses."""
-    found = sorted((summary["baselines"] or {}).items(), key=lambda item: item[1] or 0.0)
+    known = [(v, name) for name, v in (summary["baselines"] or {}).items() if v is not None]
     ratio = val.bits_per_byte / val.loss if val and val.loss else None
-    return [
-        Row(
-            name,
-            "none",
-            (
-                words.loss_text(value),
-                words.perplexity_text(words.perplexity(value)),
-                words.loss_text(value * ratio if ratio is not None else None),
-            ),
-            ("", "", ""),
-            "",
-            "",
-        )
-        for name, value in found
-        if value is not None
-    ]
+    rows = []
+    for value, name in sorted(known):
+        perplexity = words.perplexity_text(words.perplexity(value))
+        bits = words.loss_text(None if ratio is None else value * ratio)
+        rows.append(Row(name, "none", [(words.loss_text(value), ""), (perplexity, ""), (bits, "")]))
+    return rows
 
 
-def _basis(evaluations: list[Evaluation]) -> str:
-    found = [e for s in _SPLITS if (e := final_evaluation(evaluations, s))]
-    if not found:
+def _basis(final: list[Evaluation]) -> str:
+    if not final:
         return ""
-    steps = sorted({e.checkpoint_step for e in found})
-    where = "the whole split" if found[-1].basis == "full split" else "a fixed part of each split"
-    at = " and ".join(f"{step:,}" for step in steps)
+    where = "the whole split" if final[-1].basis == "full split" else "a fixed part of each split"
+    at = " and ".join(f"{step:,}" for step in sorted({e.checkpoint_step for e in final}))
     return f"Measured on {where}, with the weights of step {at}; the interval is 95%."
 
 
-def _curve_rows(evaluations: list[Evaluation]) -> list[tuple[str, str, str, str, str]]:
+def _curve_rows(evaluations: list[Evaluation]) -> list[list[str]]:
     """The learning curves as numbers, for those who cannot or would not read a chart."""
-    fixed = [e for e in evaluations if e.basis == "fixed blocks"] or evaluations
-    steps = sorted({e.step for e in fixed if e.split in ("train", "val")})
-    by = {(e.step, e.split): e for e in fixed}
+    curves: dict[str, list[Evaluation]] = {s: curve(evaluations, s) for s in _SPLITS[:2]}
+    by = {(split, e.step): e for split, found in curves.items() for e in found}
     rows = []
-    for step in steps:
-        cells = []
-        for split in ("train", "val"):
-            e = by.get((step, split))
-            cells += [
-                words.loss_text(e.loss) if e else words.NOTHING,
-                words.interval_text((e.loss_lo, e.loss_hi)) if e else "",
-            ]
-        rows.append((f"{step:,}", *cells))
-    return rows  # type: ignore[return-value]
+    for step in sorted({step for _, step in by}):
+        cells = [f"{step:,}"]
+        for split in curves:
+            e = by.get((split, step))
+            cells.append(words.loss_text(e.loss if e else None))
+            cells.append(words.interval_text((e.loss_lo, e.loss_hi)) if e else "")
+        rows.append(cells)
+    return rows
 
 
 def _picked(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
     """The first, the last and some between, evenly; and the rest."""
     if len(samples) <= _SAMPLES:
         return samples, []
-    last = len(samples) - 1
-    kept = {round(i * last / (_SAMPLES - 1)) for i in range(_SAMPLES)}
-    return (
-        [s for i, s in enumerate(samples) if i in kept],
-        [s for i, s in enumerate(samples) if i not in kept],
-    )
+    kept = {round(i * (len(samples) - 1) / (_SAMPLES - 1)) for i in range(_SAMPLES)}
+    folded = [s for i, s in enumerate(samples) if i not in kept]
+    return [samples[i] for i in sorted(kept)], folded
 
 
 def _findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was found besides the verdict, which heads the page."""
+    """What was found besides the verdict, which heads the page; the gravest first."""
     verdict = (summary["verdict"] or {}).get("code")
-    grades = {
-        "stop": ("Stop", "stop"),
-        "warn": ("Look at this", "warn"),
-        "info": ("Noted", "plain"),
-    }
-    order = list(grades)
-    found = [f for f in summary["findings"] if f.get("code") != verdict]
-    found.sort(key=lambda f: order.index(f["severity"]) if f.get("severity") in order else 9)
-    return [
+    found = [
         {
             "code": f.get("code", ""),
-            "grade": grades.get(f.get("severity", ""), ("Noted", "plain")),
+            "grade": _GRADES.get(f.get("severity", ""), (3, "Noted", "plain")),
             "claim": words.sentence(str(f.get("claim", ""))),
             "advice": words.sentence(str(f.get("advice", ""))),
             "change": _changes(f.get("change")),
             "source": f.get("source") or "",
-            "evidence": [
-                Fact(*words.named(key, value)) for key, value in (f.get("evidence") or {}).items()
-            ]
-            + (
-                [Fact("confidence", words.percent_text(f["confidence"]))]
-                if f.get("confidence") is not None
-                else []
-            ),
+            "evidence": [*_evidence(f.get("evidence")), *_confidence(f)],
         }
-        for f in found
+        for f in summary["findings"]
+        if f.get("code") != verdict
     ]
+    return sorted(found, key=lambda f: f["grade"][0])
 
 
 def _changes(change: Mapping[str, Any] | None) -> list[str]:

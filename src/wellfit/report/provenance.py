@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from wellfit.report import words
 from wellfit.store import RunView
+from wellfit.units import format_bytes
 
 _SPLITS = ("train", "val", "test")
 _EMPTY: tuple[object, ...] = (None, "", [], {}, ())
@@ -77,11 +78,9 @@ def _name(dotted: str) -> str:
 def _cell(name: str, value: Any) -> str:
     if value in _EMPTY:
         return words.NOTHING
-    if name.endswith(("share", "frac")) and isinstance(value, int | float):
+    if words.is_number(value) and name.endswith(("share", "frac")):
         return f"{100 * value:.3g}%"
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return words.fact_text(value)
+    return f"{value:,}" if type(value) is int else words.fact_text(value)
 
 
 def recipe_lines(resolved: Mapping[str, Any]) -> tuple[list[Line], list[Line]]:
@@ -97,10 +96,8 @@ def recipe_lines(resolved: Mapping[str, Any]) -> tuple[list[Line], list[Line]]:
         )
         for line in resolved.get("explained") or []
     ]
-    return (
-        [line for line in lines if line.origin != "default"],
-        [line for line in lines if line.origin == "default"],
-    )
+    asked = [line for line in lines if line.origin != "default"]
+    return asked, [line for line in lines if line.origin == "default"]
 
 
 def machine_facts(view: RunView) -> list[Fact]:
@@ -108,16 +105,16 @@ def machine_facts(view: RunView) -> list[Fact]:
     environment = view.environment()
     machine = view.facts().get("machine") or environment.get("machine") or {}
     rest = {key: value for key, value in environment.items() if key != "machine"}
-    return [
-        Fact(words.key_text(key.removesuffix("_bytes")), _fact(key, value))
+    known = {
+        key: value
         for key, value in {**machine, **rest}.items()
         if value not in _EMPTY and key != "summary" and (value or not key.startswith("gpu"))
+    }
+    if isinstance(command := known.get("command"), list):
+        known["command"] = " ".join(map(str, command))  # as it was typed
+    return [
+        Fact(words.key_text(key.removesuffix("_bytes")), format_bytes(value))
+        if key.endswith("_bytes") and words.is_number(value)
+        else Fact(words.key_text(key), words.fact_text(value))
+        for key, value in known.items()
     ]
-
-
-def _fact(key: str, value: Any) -> str:
-    if key.endswith("_bytes") and isinstance(value, int | float):
-        return words.bytes_text(value)
-    if key == "command" and isinstance(value, list):
-        return " ".join(map(str, value))
-    return words.fact_text(value)

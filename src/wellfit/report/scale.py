@@ -22,6 +22,15 @@ class Scale:
         lo, hi, value = self._bent(self.lo), self._bent(self.hi), self._bent(value)
         return self.at_lo + (value - lo) / ((hi - lo) or 1.0) * (self.at_hi - self.at_lo)
 
+    def holds(self, value: float) -> bool:
+        """Whether the value lies on the axis."""
+        return self.lo <= value <= self.hi
+
+    def held(self, value: float) -> float:
+        """Where the value lies, or the end of the axis beyond which it does."""
+        lo, hi = sorted((self.at_lo, self.at_hi))
+        return min(max(self(value), lo), hi)
+
     def _bent(self, value: float) -> float:
         # a logarithmic axis begins at its first value: step 0 lies on the edge, not at infinity
         return math.log10(max(value, self.lo)) if self.log else value

@@ -11,9 +11,10 @@ import html
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,11 @@ class Line:
     faint: bool = False  # drawn behind, thin and without a label: the data before any smoothing
     dots: bool = False  # a dot where it was measured
     digits: int = 3  # decimals of the label and of what hovering shows
+
+    @property
+    def extent(self) -> list[Floats]:
+        """All that has to find room on the page: the values, and the band where there is one."""
+        return [end for end in (self.values, self.lo, self.hi) if end is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,6 @@ class Frame:
     x_range: tuple[float, float] | None = None
     y_range: tuple[float, float] | None = None
     labels: bool = True  # name each curve at its end
-    hover: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,8 @@ def line_chart(
     the range is cut off at the edge.  Curves of more than 2000 points are thinned to the lowest and
     highest of each stretch, so that no spike disappears.
     """
-    if frame.x_log:
-        lines = [_from_step(line, 1) for line in lines]  # step 0 lies infinitely far to the left
+    if frame.x_log:  # step 0 lies infinitely far to the left
+        lines = [part(line, line.steps >= 1) for line in lines]
     plot = _plot(lines, frame, levels)
     parts = [
         _axes(plot),
@@ -120,11 +125,11 @@ def line_chart(
         _end_labels(plot, lines, levels) if frame.labels else "",
         '<g class="crosshair" aria-hidden="true"></g>',
     ]
-    hover = f' tabindex="0" data-hover="{_hover(plot, lines)}"' if frame.hover else ""
     title = html.escape(frame.title)
     return (
         f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img" '
-        f'aria-label="{title}"{hover}><title>{title}</title>'
+        f'aria-label="{title}" tabindex="0" data-hover="{_hover(plot, lines)}">'
+        f"<title>{title}</title>"
         f'<clipPath id="{plot.id}"><rect x="{plot.x.at_lo:g}" y="{plot.y.at_hi - 4:g}" '
         f'width="{plot.x.at_hi - plot.x.at_lo + 4:g}" '
         f'height="{plot.y.at_lo - plot.y.at_hi + 4:g}"/></clipPath>'
@@ -154,41 +159,39 @@ def thinned(steps: NDArray[np.int64], values: Floats, limit: int) -> NDArray[np.
     return np.array(sorted(kept))
 
 
-def _from_step(line: Line, first: int) -> Line:
-    late = line.steps >= first
-    return replace(
-        line,
-        steps=line.steps[late],
-        values=line.values[late],
-        lo=None if line.lo is None else line.lo[late],
-        hi=None if line.hi is None else line.hi[late],
-    )
+def part(line: Line, kept: NDArray[np.bool_] | NDArray[np.int64]) -> Line:
+    """The line at some of its steps only."""
+    lo = None if line.lo is None else line.lo[kept]
+    hi = None if line.hi is None else line.hi[kept]
+    return replace(line, steps=line.steps[kept], values=line.values[kept], lo=lo, hi=hi)
+
+
+def _points(line: Line) -> Iterator[tuple[int, float]]:
+    return zip(line.steps.tolist(), line.values.tolist(), strict=True)
 
 
 def _plot(lines: Sequence[Line], frame: Frame, levels: Sequence[Level]) -> _Plot:
     wide = frame.width >= 700
     right = (118.0 if wide else 94.0) if frame.labels else 16.0
-    steps = np.concatenate([np.zeros(0), *(line.steps.astype(np.float64) for line in lines)])
-    x_lo, x_hi = frame.x_range or (
-        (float(steps.min()), float(steps.max())) if len(steps) else (0.0, 1.0)
-    )
+    x_lo, x_hi = frame.x_range or reach([line.steps for line in lines]) or (0.0, 1.0)
     if frame.x_log:
         x_lo = max(1.0, x_lo)
-    if x_hi <= x_lo:
-        x_hi = x_lo + 1
-    ends = [line.values for line in lines]
-    ends += [end for line in lines for end in (line.lo, line.hi) if end is not None]
-    ends += [np.array([level.value for level in levels], dtype=np.float64)]
-    values = np.concatenate(ends)
-    finite = values[np.isfinite(values)]
-    y_lo, y_hi = frame.y_range or (
-        padded(float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
-    )
+    x_hi = x_hi if x_hi > x_lo else x_lo + 1
+    ends = [end for line in lines for end in line.extent]
+    found = reach([*ends, np.array([level.value for level in levels], dtype=np.float64)])
+    y_lo, y_hi = frame.y_range or (padded(*found) if found else (0.0, 1.0))
     x = Scale(x_lo, x_hi, 52.0, frame.width - right, frame.x_log)
     y = Scale(y_lo, y_hi, frame.height - 42.0, 40.0)
     # an id that depends on the picture only, so that the same run makes the same page
     picture = (frame, x_lo, x_hi, y_lo, y_hi)
     return _Plot(x, y, frame, "clip-" + sha256(repr(picture).encode()).hexdigest()[:10])
+
+
+def reach(parts: Sequence[NDArray[Any]]) -> tuple[float, float] | None:
+    """The lowest and the highest of all that is a number; None where nothing is."""
+    values = np.concatenate([np.zeros(0), *parts])
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if len(finite) else None
 
 
 def _axes(plot: _Plot) -> str:
@@ -221,7 +224,7 @@ def _axes(plot: _Plot) -> str:
 
 def _level(plot: _Plot, level: Level) -> str:
     x, y = plot.x, plot.y
-    if not y.lo <= level.value <= y.hi:
+    if not y.holds(level.value):
         return ""
     at = y(level.value)
     return f'<line class="level" x1="{x.at_lo:g}" x2="{x.at_hi:g}" y1="{at:.1f}" y2="{at:.1f}"/>'
@@ -229,7 +232,7 @@ def _level(plot: _Plot, level: Level) -> str:
 
 def _moment(plot: _Plot, moment: Moment) -> str:
     x, y = plot.x, plot.y
-    if not x.lo <= moment.step <= x.hi:
+    if not x.holds(moment.step):
         return ""
     at = x(moment.step)
     return (
@@ -240,29 +243,27 @@ def _moment(plot: _Plot, moment: Moment) -> str:
 
 
 def _curve(plot: _Plot, line: Line) -> str:
-    kept = thinned(line.steps, line.values, _POINTS)
-    if not len(kept):
+    if not len(line.values):
         return ""
+    shown = part(line, thinned(line.steps, line.values, _POINTS))
     tone = html.escape(line.tone)
     parts = [f'<g class="curve ink-{tone}{" faint" if line.faint else ""}" '
              f'clip-path="url(#{plot.id})">']  # fmt: skip
     if line.lo is not None and line.hi is not None:
         parts.append(_band(plot, line.steps, line.lo, line.hi))
-    parts.append(f'<path d="{_path(plot, line.steps[kept], line.values[kept])}"/>')
-    if line.dots and len(kept) <= 60:
+    parts.append(f'<path d="{_path(plot, shown)}"/>')
+    if line.dots and len(shown.values) <= 60:
         parts += [
             f'<circle cx="{plot.x(step):.1f}" cy="{plot.y(value):.1f}" r="2.5"/>'
-            for step, value in zip(
-                line.steps[kept].tolist(), line.values[kept].tolist(), strict=True
-            )
+            for step, value in _points(shown)
             if math.isfinite(value)
         ]
     return "".join([*parts, "</g>"])
 
 
-def _path(plot: _Plot, steps: NDArray[np.int64], values: Floats) -> str:
+def _path(plot: _Plot, line: Line) -> str:
     words, pen = [], "M"
-    for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+    for step, value in _points(line):
         if not math.isfinite(value):
             pen = "M"
             continue
@@ -277,10 +278,10 @@ def _band(plot: _Plot, steps: NDArray[np.int64], lo: Floats, hi: Floats) -> str:
     good = np.isfinite(lo) & np.isfinite(hi)
     if not good.any():
         return ""
-    xs = [plot.x(step) for step in steps[good].tolist()]
-    up = [f"{x:.1f} {plot.y(value):.1f}" for x, value in zip(xs, hi[good].tolist(), strict=True)]
-    down = [f"{x:.1f} {plot.y(value):.1f}" for x, value in zip(xs, lo[good].tolist(), strict=True)]
-    return f'<path class="band" d="M{"L".join([*up, *reversed(down)])}Z"/>'
+    around = [*zip(steps[good], hi[good], strict=True)]  # along the top and back below
+    around += reversed([*zip(steps[good], lo[good], strict=True)])
+    corners = [f"{plot.x(step):.1f} {plot.y(value):.1f}" for step, value in around]
+    return f'<path class="band" d="M{"L".join(corners)}Z"/>'
 
 
 def _lost(plot: _Plot, line: Line) -> str:
@@ -290,7 +291,7 @@ def _lost(plot: _Plot, line: Line) -> str:
         return ""
     step = int(line.steps[lost[0]])
     at = plot.x(step)
-    end = "end" if at > (plot.x.at_lo + plot.x.at_hi) / 2 else "start"
+    end = _inward(plot, at)
     aside = -9 if end == "end" else 9
     top = plot.y.at_hi + 8
     return (
@@ -301,15 +302,19 @@ def _lost(plot: _Plot, line: Line) -> str:
 
 
 def _mark(plot: _Plot, mark: Mark) -> str:
-    x, y = plot.x(mark.step), plot.y(mark.value)
-    if not (plot.y.lo <= mark.value <= plot.y.hi and plot.x.lo <= mark.step <= plot.x.hi):
+    if not (plot.x.holds(mark.step) and plot.y.holds(mark.value)):
         return ""
-    end = "end" if x > (plot.x.at_lo + plot.x.at_hi) / 2 else "start"
+    x, y = plot.x(mark.step), plot.y(mark.value)
     return (
         f'<g class="mark"><circle cx="{x:.1f}" cy="{y:.1f}" r="6"/>'
-        f'<text x="{x:.1f}" y="{y - 14:.1f}" text-anchor="{end}">'
+        f'<text x="{x:.1f}" y="{y - 14:.1f}" text-anchor="{_inward(plot, x)}">'
         f"{html.escape(mark.text)}</text></g>"
     )
+
+
+def _inward(plot: _Plot, x: float) -> str:
+    """The end at which a word is tied to ``x``, so that it runs towards the middle."""
+    return "end" if x > (plot.x.at_lo + plot.x.at_hi) / 2 else "start"
 
 
 def _end_labels(plot: _Plot, lines: Sequence[Line], levels: Sequence[Level]) -> str:
@@ -317,12 +322,12 @@ def _end_labels(plot: _Plot, lines: Sequence[Line], levels: Sequence[Level]) -> 
     labels = [
         (plot.y(level.value), "level", level.name, f"{level.value:.2f}")
         for level in levels
-        if plot.y.lo <= level.value <= plot.y.hi
+        if plot.y.holds(level.value)
     ]
     for line in lines:
         finite = line.values[np.isfinite(line.values)]
         if not line.faint and len(finite):
-            at = min(max(plot.y(float(finite[-1])), plot.y.at_hi), plot.y.at_lo)
+            at = plot.y.held(float(finite[-1]))
             labels.append((at, f"ink-{line.tone}", line.name, f"{finite[-1]:,.{line.digits}f}"))
     labels.sort(key=lambda label: label[0])
     places = spread([label[0] for label in labels], _LINE_HEIGHT)
@@ -349,21 +354,15 @@ def _hover(plot: _Plot, lines: Sequence[Line]) -> str:
     """Step, place and text of the points that a crosshair may stop at, as JSON in an attribute."""
     found = []
     for line in lines:
-        kept = [
-            i
-            for i in thinned(line.steps, line.values, _HOVERED).tolist()
-            if plot.x.lo <= line.steps[i] <= plot.x.hi
-        ]
         points = [
             [
-                int(line.steps[i]),
-                round(plot.x(float(line.steps[i])), 1),
-                round(min(max(plot.y(float(line.values[i])), plot.y.at_hi), plot.y.at_lo), 1)
-                if math.isfinite(line.values[i])
-                else plot.y.at_hi,
-                f"{line.values[i]:,.{line.digits}f}",
+                step,
+                round(plot.x(step), 1),
+                round(plot.y.held(value), 1) if math.isfinite(value) else plot.y.at_hi,
+                f"{value:,.{line.digits}f}",
             ]
-            for i in kept
+            for step, value in _points(part(line, thinned(line.steps, line.values, _HOVERED)))
+            if plot.x.holds(step)
         ]
         if points:
             found.append({"name": line.name, "tone": line.tone, "points": points})

@@ -7,25 +7,22 @@ import math
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
 from wellfit.units import format_bytes, format_count, format_span
 
+_LONGEST_FACT = 240  # more would flood the page
 NOTHING = "\u2013"  # an en dash stands where nothing was measured
 
-VERDICTS = {
-    "well-fit": "Well fit",
-    "overfit": "Overfit",
-    "underfit": "Underfit",
-    "undertrained": "Undertrained",
-    "diverged": "Diverged",
-    "no-signal": "No signal",
-    "undecided": "Undecided",
-}
-# What a code means, for one who meets it for the first time.
+# What stands for our drawing characters where there is only ASCII.
+ASCII = str.maketrans(
+    f"{NOTHING}\u2501\u2537\u2500\u2534\u25cf\u2502\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588",
+    "-=+-+O|__.-=*##",
+)
+# What a verdict means, for one who meets it for the first time.
 MEANINGS = {
     "well-fit": "It has learned what the text can teach about unseen text, and no more.",
     "overfit": "It is learning the training text by heart, at the cost of unseen text.",
@@ -35,57 +32,68 @@ MEANINGS = {
     "no-signal": "It is no better than counting pairs of tokens.",
     "undecided": "The evidence does not say which way.",
 }
+# What is to be said of a run without a verdict; {at} is the step it has reached.
 STATUSES = {
-    "running": "Still running",
-    "finished": "Finished",
-    "stopped": "Stopped early",
-    "diverged": "Diverged",
-    "failed": "Failed",
-    "crashed": "Crashed",
+    "running": "At {at}; there is no verdict yet.",
+    "finished": "At {at}, without a verdict.",
+    "stopped": "Asked to stop at {at}; it can go on from there.",
+    "diverged": "The loss left the numbers at {at}; the weights are those before it.",
+    "failed": "An error ended it at {at}.",
+    "crashed": "It ended without a word at {at}; it can go on from its last checkpoint.",
 }
-TONES = {
+_TITLES = {"running": "Still running", "stopped": "Stopped early"}  # others: the code itself
+_TONES = {
     "well-fit": "good",
-    "overfit": "warn",
-    "underfit": "warn",
-    "undertrained": "warn",
-    "diverged": "stop",
-    "no-signal": "stop",
-    "failed": "stop",
-    "crashed": "stop",
+    **dict.fromkeys(("overfit", "underfit", "undertrained"), "warn"),
+    **dict.fromkeys(("diverged", "no-signal", "failed", "crashed"), "stop"),
+}
+# The numbers that decide a verdict, in the order in which a reader asks for them.
+DECIDING = {
+    "val_loss": "val loss",
+    "train_loss": "train loss",
+    "best_val_loss": "best val loss",
+    "best_step": "best step",
+    "gain_per_tenth": "gain per 10% of the budget",
+    "val_rise": "rise of val since the best step",
+    "bigram_loss": "bigram loss",
 }
 
 
-def verdict_title(summary: Mapping[str, Any]) -> str:
-    """The verdict in two words; how the run stands when there is none."""
-    verdict = summary.get("verdict")
-    if verdict:
-        return VERDICTS.get(verdict["code"], str(verdict["code"]))
-    return STATUSES.get(summary["status"], str(summary["status"]))
+class Headline(NamedTuple):
+    """How a run stands: in two words, in one sentence, with a colour beside the words."""
+
+    title: str
+    claim: str
+    meaning: str
+    tone: str  # good, warn, stop or plain
 
 
-def verdict_claim(summary: Mapping[str, Any]) -> str:
-    """The verdict's one sentence; what is known when there is none."""
-    verdict = summary.get("verdict")
-    if verdict:
-        claim, title = str(verdict.get("claim", "")), verdict_title(summary)
+def headline(summary: Mapping[str, Any]) -> Headline:
+    """The verdict; what is known of the run when there is none."""
+    if verdict := summary.get("verdict"):
+        code, claim = str(verdict["code"]), str(verdict.get("claim", ""))
+        title = title_text(code)
         if claim.lower().startswith(f"{title.lower()}: "):
             claim = claim[len(title) + 2 :]  # it stands under its title
-        return sentence(claim)
-    total = summary.get("steps_total")
+        meaning, tone = MEANINGS.get(code, ""), _TONES.get(code, "plain")
+        return Headline(title, sentence(claim), meaning, tone)
+    status, total = str(summary["status"]), summary.get("steps_total")
     at = f"step {summary['step']:,}" + (f" of {total:,}" if total else "")
-    return {
-        "running": f"At {at}; there is no verdict yet.",
-        "stopped": f"Asked to stop at {at}; it can go on from there.",
-        "diverged": f"The loss left the numbers at {at}; the weights are those before it.",
-        "failed": f"An error ended it at {at}.",
-        "crashed": f"It ended without a word at {at}; it can go on from its last checkpoint.",
-    }.get(summary["status"], f"At {at}, without a verdict.")
+    claim = STATUSES.get(status, STATUSES["finished"]).format(at=at)
+    return Headline(title_text(status), claim, "", _TONES.get(status, "plain"))
 
 
-def verdict_tone(summary: Mapping[str, Any]) -> str:
-    """good, warn, stop or plain: the colour that goes with the words, never instead of them."""
-    verdict = summary.get("verdict")
-    return TONES.get(verdict["code"] if verdict else summary["status"], "plain")
+def title_text(code: str) -> str:
+    """A verdict or a status in two words; one that is not ours is shown as it is."""
+    if code not in MEANINGS and code not in STATUSES:
+        return code
+    return _TITLES.get(code) or code.replace("-", " ").capitalize()
+
+
+def evidence(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The numbers behind a claim, those that decide it first."""
+    found = found or {}
+    return {key: found[key] for key in (*DECIDING, *found) if key in found}
 
 
 def sentence(text: str) -> str:
@@ -124,11 +132,6 @@ def count_text(value: float | None) -> str:
     return NOTHING if value is None else format_count(value)
 
 
-def span_text(value: float | None) -> str:
-    """``3 min 05 s`` and the like."""
-    return NOTHING if value is None else format_span(value)
-
-
 def value_text(value: Any) -> str:
     """Any value of evidence, recipe or audit, short and unambiguous."""
     match value:
@@ -148,9 +151,14 @@ def value_text(value: Any) -> str:
             return str(value) or '""'
 
 
+def is_number(value: object) -> bool:
+    """Whether it can stand beside others as a figure; yes and no cannot."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def named(key: str, value: Any) -> tuple[str, str]:
     """A key and its value in words, the unit taken from the end of the key: ``spent_s``."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if is_number(value) and math.isfinite(value):
         for end, text in _UNITS.items():
             if key.endswith(end) and not key.endswith("_per_s"):
                 return key_text(key.removesuffix(end)), text(value)
@@ -177,22 +185,15 @@ def _float_text(value: float) -> str:
 
 def key_text(key: str) -> str:
     """``change_last_tenth`` as words, and ``n_blocks`` as what is counted."""
-    return key.removeprefix("n_").replace("_", " ")
+    if key.endswith("ci95"):
+        return f"{key_text(key[:-4])} 95% interval".lstrip()
+    key = key.strip("_")
+    return DECIDING.get(key) or key.removeprefix("n_").replace("_", " ")
 
 
 def times_text(count: int) -> str:
     """``never``, ``once``, ``3 times``."""
     return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
-
-
-def percent_text(fraction: float | None) -> str:
-    """``94%``."""
-    return NOTHING if fraction is None else f"{100 * fraction:.0f}%"
-
-
-def bytes_text(value: float | None) -> str:
-    """``22 MB`` and the like."""
-    return NOTHING if value is None else format_bytes(value)
 
 
 def perplexity(loss: float) -> float:
@@ -203,12 +204,9 @@ def perplexity(loss: float) -> float:
 def fact_text(value: Any) -> str:
     """A value as one of many facts: fingerprints by their first twelve figures, long texts cut."""
     text = value_text(value)
-    return text[:12] if re.fullmatch(r"[0-9a-f]{40,}", text) else short_text(text)
-
-
-def short_text(text: str, limit: int = 240) -> str:
-    """The text, cut where it would flood the page."""
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    if re.fullmatch(r"[0-9a-f]{40,}", text):
+        return text[:12]
+    return text if len(text) <= _LONGEST_FACT else text[: _LONGEST_FACT - 3] + "..."
 
 
 def override_text(key: str, value: Any) -> str:
@@ -216,6 +214,13 @@ def override_text(key: str, value: Any) -> str:
     if value is None or isinstance(value, bool | int | float | Mapping | list):
         return f"{key}={shlex.quote(json.dumps(value))}"
     return f"{key}={shlex.quote(str(value))}"
+
+
+def drawn(row: Text, options: ConsoleOptions) -> Text:
+    """The row as this terminal can show it."""
+    if options.ascii_only or options.legacy_windows:
+        row.plain = row.plain.translate(ASCII)
+    return row
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -12,52 +12,48 @@ from pathlib import Path
 
 from wellfit.errors import RunError, WellfitError
 
+FORMAT = 1
 # Text and JSON columns hold UTF-8; a NULL number is a NaN, which SQLite cannot store.
-# `attempt` counts the times the run was started; see VISIBLE for what it hides.
-MIGRATIONS = (
-    """
-    CREATE TABLE attempts (
-      attempt INTEGER PRIMARY KEY, from_step INTEGER NOT NULL, status TEXT NOT NULL,
-      began_at TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL, version TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
-    CREATE TABLE points (
-      name_id INTEGER NOT NULL, step INTEGER NOT NULL, attempt INTEGER NOT NULL, value REAL,
-      PRIMARY KEY (name_id, step, attempt)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE events (
-      id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
-      kind TEXT NOT NULL, at TEXT NOT NULL, facts TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE evaluations (
-      id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
-      split TEXT NOT NULL, basis TEXT NOT NULL, checkpoint_step INTEGER NOT NULL,
-      nats BLOB NOT NULL, counts BLOB NOT NULL, n_bytes INTEGER NOT NULL,
-      n_documents INTEGER NOT NULL, loss_lo REAL, loss_hi REAL
-    ) STRICT;
-    CREATE TABLE samples (
-      id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
-      prompt TEXT NOT NULL, text TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE findings (
-      id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
-      findings TEXT NOT NULL
-    ) STRICT;
-    CREATE TABLE facts (
-      attempt INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
-      PRIMARY KEY (attempt, key)
-    ) STRICT;
-    """,
-)
-FORMAT = len(MIGRATIONS)
-
-# The rows that still count: those of the newest attempt, and those of older attempts up to the
-# step at which a later one took over.  What lies beyond is kept in the file and never shown.
-VISIBLE = """
-    (SELECT a.attempt AS a, coalesce(
-       (SELECT min(b.from_step) FROM attempts b WHERE b.attempt > a.attempt),
-       9223372036854775807) AS last_step FROM attempts a)
+# `attempt` counts the times the run was started; see STANDS for what a later one hides.
+TABLES = """
+CREATE TABLE attempts (
+  attempt INTEGER PRIMARY KEY, from_step INTEGER NOT NULL, status TEXT NOT NULL,
+  began_at TEXT NOT NULL, pid INTEGER NOT NULL, host TEXT NOT NULL, version TEXT NOT NULL
+) STRICT;
+CREATE TABLE names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE points (
+  name_id INTEGER NOT NULL, step INTEGER NOT NULL, attempt INTEGER NOT NULL, value REAL,
+  PRIMARY KEY (name_id, step, attempt)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE events (
+  id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
+  kind TEXT NOT NULL, at TEXT NOT NULL, facts TEXT NOT NULL
+) STRICT;
+CREATE TABLE evaluations (
+  id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
+  split TEXT NOT NULL, basis TEXT NOT NULL, checkpoint_step INTEGER NOT NULL,
+  nats BLOB NOT NULL, counts BLOB NOT NULL, n_bytes INTEGER NOT NULL,
+  n_documents INTEGER NOT NULL, loss_lo REAL, loss_hi REAL
+) STRICT;
+CREATE TABLE samples (
+  id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
+  prompt TEXT NOT NULL, text TEXT NOT NULL
+) STRICT;
+CREATE TABLE findings (
+  id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
+  findings TEXT NOT NULL
+) STRICT;
+CREATE TABLE facts (
+  attempt INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,
+  PRIMARY KEY (attempt, key)
+) STRICT;
 """
+
+# The rows of a table t that still count: those of the newest attempt, and those of older attempts
+# up to the step at which a later one took over.  The others are kept in the file and never shown.
+STANDS = """NOT EXISTS (
+  SELECT 1 FROM attempts later WHERE later.attempt > t.attempt AND later.from_step < t.step
+)"""
 
 # WAL keeps its index in shared memory, which these do not share between machines
 # (Source: sqlite.org/wal.html, "Disadvantages"); a rollback journal works on all of them.
@@ -96,7 +92,7 @@ def journal_mode(path: Path, mounts: str | None = None) -> str:
 
 
 def open_to_write(db: Path) -> sqlite3.Connection:
-    """The one connection that may write; makes the tables and applies migrations.
+    """The one connection that may write; makes the tables of a new record.
 
     Commits are synced in full: a committed checkpoint must never be newer than its record.
 
@@ -108,10 +104,9 @@ def open_to_write(db: Path) -> sqlite3.Connection:
             found = _check_format(connection, db)
             connection.execute(f"PRAGMA journal_mode={journal_mode(db.parent)}")
             connection.execute("PRAGMA synchronous=FULL")
-            for version in range(found, FORMAT):
+            if not found:
                 connection.executescript(
-                    f"BEGIN IMMEDIATE; {MIGRATIONS[version]}; "
-                    f"PRAGMA user_version={version + 1}; COMMIT;"
+                    f"BEGIN IMMEDIATE; {TABLES} PRAGMA user_version={FORMAT}; COMMIT;"
                 )
         except BaseException:
             connection.close()
@@ -163,31 +158,36 @@ def open_to_read(db: Path) -> Iterator[sqlite3.Connection]:
 def _reading(db: Path, stack: ExitStack) -> sqlite3.Connection:
     for _ in range(_TRIES):
         try:
-            return _begin(f"{_uri(db)}?mode=ro", db)
+            return _begin(db, db, "?mode=ro")
         except sqlite3.OperationalError as e:
             if e.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                 raise
         logs = [db.with_name(db.name + end) for end in ("-wal", "-journal")]
         if not any(_stamp(log)[0] for log in logs):
-            return _begin(f"{_uri(db)}?mode=ro&immutable=1", db)
+            return _begin(db, db, "?mode=ro&immutable=1")
         before = [_stamp(file) for file in (db, *logs)]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wellfit-read-")))
         for file in (db, *logs):
             with suppress(FileNotFoundError):
                 shutil.copyfile(file, folder / file.name)
         if before == [_stamp(file) for file in (db, *logs)]:
-            return _begin(_uri(folder / db.name), db)
+            return _begin(folder / db.name, db, "")
         # a new writer came while we copied; it has tidied up, so in place may work now
         time.sleep(0.02)
-    return _begin(f"{_uri(db)}?mode=ro", db)
+    return _begin(db, db, "?mode=ro")
 
 
-def _begin(uri: str, db: Path) -> sqlite3.Connection:
+def _begin(file: Path, db: Path, mode: str) -> sqlite3.Connection:
+    uri = file.absolute().as_uri() + mode
     connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_S, isolation_level=None)
     try:
         # the first read inside a transaction finds whatever a dead writer left, none after it does
         connection.execute("BEGIN")
-        _check_begun(connection, db)
+        if not _check_format(connection, db):
+            raise RunError(
+                f"{db} is empty: the run ended before it recorded anything. "
+                f"Delete {db} and start the run again with: wellfit train RECIPE --run {db.parent}"
+            )
     except BaseException:
         connection.close()
         raise
@@ -202,10 +202,6 @@ def _stamp(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _uri(db: Path) -> str:
-    return db.absolute().as_uri()
-
-
 def _check_format(connection: sqlite3.Connection, db: Path) -> int:
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if found > FORMAT:
@@ -218,14 +214,6 @@ def _check_format(connection: sqlite3.Connection, db: Path) -> int:
     if found == 0 and tables:
         raise RunError(f"{db} is a database, but not the record of a run. Move it out of the way")
     return found
-
-
-def _check_begun(connection: sqlite3.Connection, db: Path) -> None:
-    if _check_format(connection, db) == 0:
-        raise RunError(
-            f"{db} is empty: the run ended before it recorded anything. "
-            f"Delete {db} and start the run again with: wellfit train RECIPE --run {db.parent}"
-        )
 
 
 def unreadable(db: Path, error: sqlite3.Error) -> WellfitError:

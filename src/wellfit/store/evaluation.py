@@ -58,29 +58,9 @@ class Evaluation:
         return _exp(self.loss)
 
     @property
-    def perplexity_lo(self) -> float:
-        """Lower end of the 95% interval."""
-        return _exp(self.loss_lo)
-
-    @property
-    def perplexity_hi(self) -> float:
-        """Upper end of the 95% interval."""
-        return _exp(self.loss_hi)
-
-    @property
     def bits_per_byte(self) -> float:
         """Bits per UTF-8 byte of the text; comparable between tokenizers, as loss is not."""
         return self.loss * self._bits_per_nat
-
-    @property
-    def bits_per_byte_lo(self) -> float:
-        """Lower end of the 95% interval."""
-        return self.loss_lo * self._bits_per_nat
-
-    @property
-    def bits_per_byte_hi(self) -> float:
-        """Upper end of the 95% interval."""
-        return self.loss_hi * self._bits_per_nat
 
     @property
     def _bits_per_nat(self) -> float:
@@ -89,6 +69,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """The numbers without the blocks, under the keys of ``wellfit eval --json``."""
+        ends = [self.loss_lo, self.loss_hi]
         return {
             "step": self.step,
             "split": self.split,
@@ -102,9 +83,9 @@ class Evaluation:
             "perplexity": self.perplexity,
             "bits_per_byte": self.bits_per_byte,
             "ci95": {
-                "loss": [self.loss_lo, self.loss_hi],
-                "perplexity": [self.perplexity_lo, self.perplexity_hi],
-                "bits_per_byte": [self.bits_per_byte_lo, self.bits_per_byte_hi],
+                "loss": ends,
+                "perplexity": [_exp(end) for end in ends],
+                "bits_per_byte": [end * self._bits_per_nat for end in ends],
             },
         }
 

@@ -7,7 +7,6 @@ import os
 import re
 import socket
 import time
-from types import TracebackType
 
 from wellfit.errors import RunError
 from wellfit.store.rundir import RunDir
@@ -37,17 +36,12 @@ class RunLock:
                 "Check its permissions, or copy the run to a place where you may write"
             ) from e
         t0 = time.monotonic()
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() - t0 < _PATIENCE_S:
-                    time.sleep(0.01)
-                    continue
+        while not _taken(fd, fcntl.LOCK_EX):
+            if time.monotonic() - t0 > _PATIENCE_S:
                 owner = os.pread(fd, 200, 0).decode("utf-8", "replace").strip()
                 os.close(fd)
-                raise RunError(_refusal(self.run, owner)) from None
+                raise RunError(_refusal(self.run, owner))
+            time.sleep(0.01)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"pid {os.getpid()} on host {socket.gethostname()}\n".encode(), 0)
         self._fd = fd
@@ -62,13 +56,16 @@ class RunLock:
         self.acquire()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
+
+
+def _taken(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _refusal(run: RunDir, owner: str) -> str:
@@ -96,11 +93,8 @@ def is_locked(run: RunDir) -> bool:
     except OSError:
         return True  # it is there and not ours to look into: do not call a live run crashed
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _taken(fd, fcntl.LOCK_SH)
     except OSError:
         return False  # a medium that knows no locks has no writer
     finally:
         os.close(fd)
-    return False

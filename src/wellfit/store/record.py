@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import sqlite3
@@ -54,7 +53,6 @@ class Record:
         self.attempt = attempt
         self._connection = connection
         self._points: dict[tuple[str, int], float] = {}
-        self._ids: dict[str, int] = dict(connection.execute("SELECT name, id FROM names"))
 
     @classmethod
     def open(cls, run: RunDir, *, from_step: int | None) -> Record:
@@ -66,26 +64,17 @@ class Record:
         connection = open_to_write(run.db)
         try:
             attempt = _last_attempt(connection)
-            if from_step is None:
-                if not attempt:
-                    raise RunError(
-                        f"{run.path} has no attempt to add to; start it with: wellfit train"
+            if from_step is not None:
+                assert from_step >= 0, f"a run cannot start at step {from_step}"
+                attempt += 1
+                row = (attempt, from_step, _now(), os.getpid(), socket.gethostname(), __version__)
+                with _transaction(connection, run.db):
+                    connection.execute(
+                        "INSERT INTO attempts VALUES (?, ?, 'running', ?, ?, ?, ?)", row
                     )
-                return cls(run, connection, attempt)
-            assert from_step >= 0, f"a run cannot start at step {from_step}"
-            with _transaction(connection, run.db):
-                connection.execute(
-                    "INSERT INTO attempts VALUES (?, ?, 'running', ?, ?, ?, ?)",
-                    (
-                        attempt + 1,
-                        from_step,
-                        _now(),
-                        os.getpid(),
-                        socket.gethostname(),
-                        __version__,
-                    ),
-                )
-            return cls(run, connection, attempt + 1)
+            elif not attempt:
+                raise RunError(f"{run.path} has no attempt to add to; start it with: wellfit train")
+            return cls(run, connection, attempt)
         except BaseException:
             connection.close()
             raise
@@ -103,40 +92,25 @@ class Record:
 
     def event(self, kind: EventKind, step: int, **facts: object) -> None:
         """Note that something happened at a step, with what is known about it."""
-        with self._writing() as connection:
-            connection.execute(
-                "INSERT INTO events (attempt, step, kind, at, facts) VALUES (?, ?, ?, ?, ?)",
-                (self.attempt, int(step), kind, _now(), _to_json(facts)),
-            )
+        self._add("events", step=int(step), kind=kind, at=_now(), facts=_to_json(facts))
 
     def evaluation(self, evaluation: Evaluation) -> None:
         """Note what a look at a split measured, block losses included."""
         e = evaluation
-        with self._writing() as connection:
-            connection.execute(
-                "INSERT INTO evaluations (attempt, step, split, basis, checkpoint_step, nats, "
-                "counts, n_bytes, n_documents, loss_lo, loss_hi) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (self.attempt, int(e.step), e.split, e.basis, int(e.checkpoint_step),
-                 e.nats.astype("<f8").tobytes(), e.counts.astype("<i8").tobytes(),
-                 int(e.n_bytes), int(e.n_documents), float(e.loss_lo), float(e.loss_hi)),
-            )  # fmt: skip
+        self._add(
+            "evaluations", step=int(e.step), split=e.split, basis=e.basis,
+            checkpoint_step=int(e.checkpoint_step), nats=e.nats.astype("<f8").tobytes(),
+            counts=e.counts.astype("<i8").tobytes(), n_bytes=int(e.n_bytes),
+            n_documents=int(e.n_documents), loss_lo=float(e.loss_lo), loss_hi=float(e.loss_hi),
+        )  # fmt: skip
 
     def sample(self, step: int, prompt: str, text: str) -> None:
         """Note what the model wrote after ``prompt``."""
-        with self._writing() as connection:
-            connection.execute(
-                "INSERT INTO samples (attempt, step, prompt, text) VALUES (?, ?, ?, ?)",
-                (self.attempt, int(step), _storable(prompt), _storable(text)),
-            )
+        self._add("samples", step=int(step), prompt=_storable(prompt), text=_storable(text))
 
     def findings(self, step: int, findings: Sequence[Mapping[str, Any]]) -> None:
         """Note everything found at a step; it replaces what was found before, also when empty."""
-        with self._writing() as connection:
-            connection.execute(
-                "INSERT INTO findings (attempt, step, findings) VALUES (?, ?, ?)",
-                (self.attempt, int(step), _to_json([dict(f) for f in findings])),
-            )
+        self._add("findings", step=int(step), findings=_to_json([dict(f) for f in findings]))
 
     def status(self, status: Status) -> None:
         """Say how the run stands."""
@@ -147,11 +121,7 @@ class Record:
 
     def fact(self, key: str, value: object) -> None:
         """Set a fact of the whole run; the last value counts."""
-        with self._writing() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)",
-                (self.attempt, key, _to_json(value)),
-            )
+        self._add("facts", key=key, value=_to_json(value))
 
     def close(self, status: Status | None = None) -> None:
         """Commit what is left, set the status (None leaves it), and make the record one file."""
@@ -161,6 +131,16 @@ class Record:
                 self.status(status)
         finally:
             close_writer(self._connection)
+
+    def _add(self, table: str, **values: object) -> None:
+        row = {"attempt": self.attempt, **values}
+        marks = ", ".join("?" for _ in row)
+        with self._writing() as connection:
+            # only facts have a key of their own, whose last value counts
+            connection.execute(
+                f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES ({marks})",
+                tuple(row.values()),
+            )
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -173,48 +153,30 @@ class Record:
                     f"{self.attempt}). Nothing more is written here; "
                     f"watch the other with: wellfit runs show {self.run.path}"
                 )
-            ids = self._ids | {
-                name: _name_id(connection, name)
-                for name, _ in self._points
-                if name not in self._ids
-            }
             connection.executemany(
-                "INSERT OR REPLACE INTO points VALUES (?, ?, ?, ?)",
-                [
-                    (ids[name], step, self.attempt, None if math.isnan(value) else value)
-                    for (name, step), value in self._points.items()
-                ],
+                "INSERT OR IGNORE INTO names (name) VALUES (?)",
+                [(name,) for name in dict.fromkeys(name for name, _ in self._points)],
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO points SELECT id, ?, ?, ? FROM names WHERE name = ?",
+                [(step, self.attempt, v, name) for (name, step), v in self._points.items()],
             )
             yield connection
-        # only now: a failed write took back the names, and its numbers are still to be written
-        self._ids = ids
-        self._points.clear()
+        self._points.clear()  # only now: the numbers of a failed write are still to be written
 
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection, db: Path) -> Iterator[None]:
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("COMMIT")
-    except BaseException as e:
-        try:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            pass  # the first error is the one to tell
-        if isinstance(e, sqlite3.Error):
-            raise unreadable(db, e) from e
-        raise
+        with connection:  # commits, or takes back what an error cut short
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+    except sqlite3.Error as e:
+        raise unreadable(db, e) from e
 
 
 def _last_attempt(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()[0])
-
-
-def _name_id(connection: sqlite3.Connection, name: str) -> int:
-    connection.execute("INSERT OR IGNORE INTO names (name) VALUES (?)", (name,))
-    return int(connection.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()[0])
 
 
 def _now() -> str:
@@ -232,9 +194,7 @@ def _to_json(value: object) -> str:
 
 def _plain(value: object) -> object:
     match value:
-        case np.generic():
-            return value.item()
-        case np.ndarray():
+        case np.generic() | np.ndarray():
             return value.tolist()
         case Path():
             return str(value)

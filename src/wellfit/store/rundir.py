@@ -9,17 +9,15 @@ from pathlib import Path
 
 from wellfit.errors import RunError, WellfitError
 
-_NAMES = {
-    "recipe.yaml",
-    "resolved.yaml",
-    "environment.json",
-    "data.json",
-    "run.db",
-    "checkpoints",
-    "model",
-    "report.html",
-    "run.lock",
-}
+
+class _Inside:
+    """A file or folder of a run, as ``run.db``: found by name, whichever run it is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: RunDir, of: type) -> Path:
+        return run.path / self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,55 +26,20 @@ class RunDir:
 
     path: Path
 
+    recipe = _Inside("recipe.yaml")  # as asked
+    resolved = _Inside("resolved.yaml")  # every value of the recipe, with where it came from
+    environment = _Inside("environment.json")  # machine, versions, git commit, threads, precision
+    data = _Inside("data.json")  # fingerprints of sources, tokenizer and splits; the audit
+    db = _Inside("run.db")  # the record: series, events, evaluations, samples, findings
+    checkpoints = _Inside("checkpoints")  # one directory per committed checkpoint
+    model = _Inside("model")  # the chosen model in a published layout
+    report = _Inside("report.html")  # one file without network
+    lock = _Inside("run.lock")  # its kernel lock is held by the one writer
+
     @property
     def name(self) -> str:
         """What people call the run: the last part of its path."""
         return self.path.name
-
-    @property
-    def recipe(self) -> Path:
-        """The recipe as asked."""
-        return self.path / "recipe.yaml"
-
-    @property
-    def resolved(self) -> Path:
-        """Every value of the recipe, with where it came from."""
-        return self.path / "resolved.yaml"
-
-    @property
-    def environment(self) -> Path:
-        """Machine, versions, git commit, threads, precision."""
-        return self.path / "environment.json"
-
-    @property
-    def data(self) -> Path:
-        """Fingerprints of sources, tokenizer and splits; the audit."""
-        return self.path / "data.json"
-
-    @property
-    def db(self) -> Path:
-        """The record: series, events, evaluations, samples, findings."""
-        return self.path / "run.db"
-
-    @property
-    def checkpoints(self) -> Path:
-        """One directory per committed checkpoint."""
-        return self.path / "checkpoints"
-
-    @property
-    def model(self) -> Path:
-        """The chosen model in a published layout."""
-        return self.path / "model"
-
-    @property
-    def report(self) -> Path:
-        """The report, one file without network."""
-        return self.path / "report.html"
-
-    @property
-    def lock(self) -> Path:
-        """The file whose kernel lock the one writer holds."""
-        return self.path / "run.lock"
 
     @classmethod
     def create(cls, path: Path) -> RunDir:
@@ -97,10 +60,7 @@ class RunDir:
             run.path.mkdir(parents=True, exist_ok=True)
             foreign = sorted({inner.name for inner in run.path.iterdir()} - _NAMES)
         except OSError as e:
-            raise RunError(
-                f"cannot make the run directory {path}: {e.strerror}. "
-                "Choose another with: --run DIR"
-            ) from e
+            raise _not_made(path, e) from e
         if foreign:
             raise RunError(
                 f"{path} holds files that are not of a run, such as {foreign[0]!r}; "
@@ -123,6 +83,15 @@ class RunDir:
         raise RunError(f"{path} is not a run directory: {what}. List runs with: wellfit runs ls")
 
 
+_NAMES = {place.name for place in vars(RunDir).values() if isinstance(place, _Inside)}
+
+
+def _not_made(path: Path, error: OSError) -> RunError:
+    return RunError(
+        f"cannot make the run directory {path}: {error.strerror}. Choose another with: --run DIR"
+    )
+
+
 def new_run_path(root: Path, name: str) -> Path:
     """Reserve ``root/name``, or the first free ``root/name-2``, ``root/name-3`` and so on.
 
@@ -138,10 +107,7 @@ def new_run_path(root: Path, name: str) -> Path:
         except FileExistsError:
             number += 1
         except OSError as e:
-            raise RunError(
-                f"cannot make the run directory {path}: {e.strerror}. "
-                "Choose another with: --run DIR"
-            ) from e
+            raise _not_made(path, e) from e
 
 
 def write_text_atomic(path: Path, text: str) -> None:

@@ -19,14 +19,15 @@ def summarize(view: RunView) -> dict[str, Any]:
     ``best`` is the val evaluation on fixed blocks that chose the checkpoint.  ``final`` is what
     the run ended with: the whole split where it was measured, else the last fixed blocks.
     """
-    facts, evaluations, samples = view.facts(), view.evaluations(), view.samples()
+    facts, evaluations, attempts = view.facts(), view.evaluations(), view.attempts()
     tokens, elapsed_s = _last(view, "tokens"), _last(view, "elapsed_s")
-    epoch_tokens = facts.get("epoch_tokens")
-    attempts, looks = view.attempts(), len(view.events("looked-at-test"))
+    epoch_tokens, best = facts.get("epoch_tokens"), best_evaluation(evaluations)
+    final = {split: final_evaluation(evaluations, split) for split in ("train", "val", "test")}
+    run = view.run
     summary: dict[str, Any] = _json_safe(
         {
-            "run": str(view.run.path),
-            "name": view.run.name,
+            "run": str(run.path),
+            "name": run.name,
             "status": view.status,
             "began_at": attempts[0].began_at if attempts else None,
             "attempts": len(attempts),
@@ -36,27 +37,22 @@ def summarize(view: RunView) -> dict[str, Any]:
             "epochs": tokens / epoch_tokens if tokens is not None and epoch_tokens else None,
             "elapsed_s": elapsed_s,
             "tokens_per_s": per_second(tokens, elapsed_s) if tokens and elapsed_s else None,
-            "best": _best(evaluations),
-            "final": {
-                "train_loss": _final_loss(evaluations, "train"),
-                "val_loss": _final_loss(evaluations, "val"),
-            },
-            "train": _final_dict(evaluations, "train"),
-            "val": _final_dict(evaluations, "val"),
-            "test": _final_dict(evaluations, "test"),
-            "looks_at_test": looks,
+            "best": best and {"step": best.step, "val_loss": best.loss},
+            "final": {f"{s}_loss": e and e.loss for s, e in final.items() if s != "test"},
+            **{split: e and e.as_dict() for split, e in final.items()},
+            "looks_at_test": len(view.events("looked-at-test")),
             "verdict": facts.get("verdict"),
             "baselines": facts.get("baselines"),
             "findings": view.findings(),
-            "sample": _sample_of(samples, evaluations),
+            "sample": _sample(view.samples(), final["test"] or final["val"]),
             "parameters": facts.get("parameters"),
             "budget": facts.get("budget"),
             "seed": facts.get("seed"),
             "machine": facts.get("machine") or view.environment().get("machine"),
             "paths": {
-                "run": str(view.run.path),
-                "model": str(view.run.model) if view.run.model.is_dir() else None,
-                "report": str(view.run.report) if view.run.report.is_file() else None,
+                "run": str(run.path),
+                "model": str(run.model) if run.model.is_dir() else None,
+                "report": str(run.report) if run.report.is_file() else None,
             },
         }
     )
@@ -84,36 +80,16 @@ def _last(view: RunView, name: str) -> float | None:
 
 
 def _last_step(view: RunView) -> int:
-    attempts = view.attempts()
-    steps = [
-        int(view.series(name).steps[-1])
-        for name in ("loss", "tokens")
-        if len(view.series(name).steps)
-    ]
-    return max([*steps, attempts[-1].from_step if attempts else 0])
+    begun = [attempt.from_step for attempt in view.attempts()[-1:]]
+    steps = [int(step) for name in ("loss", "tokens") for step in view.series(name).steps[-1:]]
+    return max(steps + begun, default=0)
 
 
-def _sample_of(samples: list[Sample], evaluations: list[Evaluation]) -> dict[str, Any] | None:
+def _sample(samples: list[Sample], final: Evaluation | None) -> dict[str, Any] | None:
     """What the chosen weights wrote, where they were asked; else what was written last."""
-    final = final_evaluation(evaluations, "test") or final_evaluation(evaluations, "val")
     chosen = [s for s in samples if final is not None and s.step == final.checkpoint_step]
     found = chosen or samples
     return found[-1]._asdict() if found else None
-
-
-def _best(evaluations: list[Evaluation]) -> dict[str, Any] | None:
-    best = best_evaluation(evaluations)
-    return None if best is None else {"step": best.step, "val_loss": best.loss}
-
-
-def _final_loss(evaluations: list[Evaluation], split: str) -> float | None:
-    found = final_evaluation(evaluations, split)
-    return None if found is None else found.loss
-
-
-def _final_dict(evaluations: list[Evaluation], split: str) -> dict[str, Any] | None:
-    found = final_evaluation(evaluations, split)
-    return None if found is None else found.as_dict()
 
 
 def _json_safe(value: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.errors import RunError
-from wellfit.store.database import VISIBLE, open_to_read
+from wellfit.store.database import STANDS, open_to_read
 from wellfit.store.evaluation import Evaluation
 from wellfit.store.lock import is_locked
 from wellfit.store.rundir import RunDir
@@ -74,24 +74,19 @@ class RunView:
     def series(self, name: str) -> Series:
         """One series; empty when nothing has been recorded under that name."""
         rows = self._ask(
-            "SELECT p.step, p.value FROM points p JOIN names n ON n.id = p.name_id "
-            f"JOIN {VISIBLE} v ON v.a = p.attempt WHERE n.name = ? AND p.step <= v.last_step "
-            "ORDER BY p.step, p.attempt",
+            "SELECT t.step, t.value FROM points t JOIN names n ON n.id = t.name_id "
+            f"WHERE n.name = ? AND {STANDS} ORDER BY t.step, t.attempt",
             name,
         )
-        steps = np.array([row[0] for row in rows], dtype=np.int64)
-        values = np.array(
-            [math.nan if row[1] is None else row[1] for row in rows], dtype=np.float64
-        )
-        # a step recorded by two visible attempts counts once, as the later one has it
-        last = np.append(steps[1:] != steps[:-1], True) if len(steps) else np.zeros(0, dtype=bool)
-        return Series(steps[last], values[last])
+        latest = dict(rows)  # a step recorded by two attempts counts as the later one has it
+        values = [math.nan if value is None else value for value in latest.values()]
+        return Series(np.array(list(latest), dtype=np.int64), np.array(values, dtype=np.float64))
 
     def series_names(self) -> list[str]:
         """The names under which anything still visible was recorded."""
         rows = self._ask(
-            f"SELECT DISTINCT n.name FROM names n JOIN points p ON p.name_id = n.id "
-            f"JOIN {VISIBLE} v ON v.a = p.attempt WHERE p.step <= v.last_step ORDER BY n.name"
+            "SELECT DISTINCT n.name FROM names n JOIN points t ON t.name_id = n.id "
+            f"WHERE {STANDS} ORDER BY n.name"
         )
         return [row[0] for row in rows]
 
@@ -99,10 +94,8 @@ class RunView:
         """What happened, in order."""
         marks = ", ".join("?" for _ in HISTORY)
         rows = self._ask(
-            "SELECT e.kind, e.step, e.at, e.facts FROM events e "
-            f"JOIN {VISIBLE} v ON v.a = e.attempt "
-            f"WHERE (e.step <= v.last_step OR e.kind IN ({marks})) "
-            "AND coalesce(?, e.kind) = e.kind ORDER BY e.id",
+            f"SELECT kind, step, at, facts FROM events t WHERE ({STANDS} OR kind IN ({marks})) "
+            "AND coalesce(?, kind) = kind ORDER BY id",
             *HISTORY,
             kind,
         )
@@ -111,10 +104,9 @@ class RunView:
     def evaluations(self, split: str | None = None) -> list[Evaluation]:
         """What was measured on the splits, in order; of looks repeated at a step, the last."""
         rows = self._ask(
-            "SELECT e.step, e.split, e.basis, e.checkpoint_step, e.nats, e.counts, e.n_bytes, "
-            f"e.n_documents, e.loss_lo, e.loss_hi FROM evaluations e JOIN {VISIBLE} v "
-            "ON v.a = e.attempt WHERE e.step <= v.last_step AND coalesce(?, e.split) = e.split "
-            "ORDER BY e.step, e.id",
+            "SELECT step, split, basis, checkpoint_step, nats, counts, n_bytes, n_documents, "
+            f"loss_lo, loss_hi FROM evaluations t WHERE {STANDS} AND coalesce(?, split) = split "
+            "ORDER BY step, id",
             split,
         )
         latest = {(row[0], row[1], row[2]): row for row in rows}
@@ -123,18 +115,14 @@ class RunView:
     def samples(self) -> list[Sample]:
         """What the model wrote, in order of steps."""
         rows = self._ask(
-            f"SELECT s.step, s.prompt, s.text FROM samples s JOIN {VISIBLE} v ON v.a = s.attempt "
-            "WHERE s.step <= v.last_step ORDER BY s.step, s.id"
+            f"SELECT step, prompt, text FROM samples t WHERE {STANDS} ORDER BY step, id"
         )
         latest = {(row[0], row[1]): Sample(*row) for row in rows}
         return list(latest.values())
 
     def findings(self) -> list[dict[str, Any]]:
         """What was found when it was last looked for."""
-        rows = self._ask(
-            f"SELECT f.findings FROM findings f JOIN {VISIBLE} v ON v.a = f.attempt "
-            "WHERE f.step <= v.last_step ORDER BY f.id DESC LIMIT 1"
-        )
+        rows = self._ask(f"SELECT findings FROM findings t WHERE {STANDS} ORDER BY id DESC LIMIT 1")
         return cast("list[dict[str, Any]]", json.loads(rows[0][0])) if rows else []
 
     def facts(self) -> dict[str, Any]:
@@ -164,15 +152,15 @@ class RunView:
 
     def environment(self) -> dict[str, Any]:
         """environment.json; empty when it is not there."""
-        return _json_file(self.run.environment)
+        return _mapping(self.run.environment)
 
     def data(self) -> dict[str, Any]:
         """data.json; empty when it is not there."""
-        return _json_file(self.run.data)
+        return _mapping(self.run.data)
 
     def resolved(self) -> dict[str, Any]:
         """resolved.yaml; empty when it is not there."""
-        return _yaml_file(self.run.resolved)
+        return _mapping(self.run.resolved)
 
     def _ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with open_to_read(self.run.db) as connection:
@@ -192,61 +180,46 @@ def read_run(path: Path) -> RunView:
 def _evaluation(row: tuple[Any, ...]) -> Evaluation:
     step, split, basis, checkpoint_step, nats, counts, n_bytes, n_documents, lo, hi = row
     return Evaluation(
-        step=step,
-        split=split,
-        basis=basis,
-        checkpoint_step=checkpoint_step,
-        nats=np.frombuffer(nats, dtype="<f8").astype(np.float64),
-        counts=np.frombuffer(counts, dtype="<i8").astype(np.int64),
-        n_bytes=n_bytes,
-        n_documents=n_documents,
-        loss_lo=math.nan if lo is None else lo,
-        loss_hi=math.nan if hi is None else hi,
+        step,
+        split,
+        basis,
+        checkpoint_step,
+        np.frombuffer(nats, dtype="<f8").astype(np.float64),
+        np.frombuffer(counts, dtype="<i8").astype(np.int64),
+        n_bytes,
+        n_documents,
+        math.nan if lo is None else lo,
+        math.nan if hi is None else hi,
     )
 
 
-def _json_file(path: Path) -> dict[str, Any]:
+def _mapping(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = _parsed(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it holds no mapping")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as e:
-        raise _torn(path, e) from e
-    if not isinstance(found, dict):
-        raise _torn(path, "it holds no mapping")
+        reason = str(e).splitlines()[0]
+        raise RunError(
+            f"{path} is damaged or cut short: {reason}. Copy it again from where the run came "
+            "from, or delete it; everything else of the run can still be read"
+        ) from e
     return found
 
 
-def _yaml_file(path: Path) -> dict[str, Any]:
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        found = _from_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, YAMLError) as e:
-        raise _torn(path, e) from e
-    if not isinstance(found, dict):
-        raise _torn(path, "it holds no mapping")
-    return found
-
-
-def _from_yaml(text: str) -> object:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent
-
+def _parsed(text: str) -> object:
     with suppress(ValueError):
         return json.loads(text)  # JSON is YAML, and read much faster
-    yaml = YAML(typ="safe", pure=True)
-    # our writers use no aliases; in a run from elsewhere they could unfold without end
-    if any(isinstance(event, AliasEvent) for event in yaml.parse(text)):
-        raise ValueError("it holds an alias (*name), which Wellfit never writes")
-    return YAML(typ="safe", pure=True).load(text)
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.events import AliasEvent
 
-
-def _torn(path: Path, why: object) -> RunError:
-    reason = str(why).splitlines()[0]
-    return RunError(
-        f"{path} is damaged or cut short: {reason}. Copy it again from where the run came from, "
-        "or delete it; everything else of the run can still be read"
-    )
+    try:
+        # our writers use no aliases; in a run from elsewhere they could unfold without end
+        if any(isinstance(e, AliasEvent) for e in YAML(typ="safe", pure=True).parse(text)):
+            raise ValueError("it holds an alias (*name), which Wellfit never writes")
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as e:
+        raise ValueError(str(e)) from e

@@ -63,14 +63,33 @@ def test_sentences_begin_and_end(text, told):
 def test_every_status_has_words(status):
     summary = {"verdict": None, "status": status, "step": 84, "steps_total": 720}
     # without a verdict the run still says how it stands
-    assert words.verdict_title(summary) in words.STATUSES.values()
-    assert "84 of 720" in words.verdict_claim(summary)
+    told = words.headline(summary)
+    assert told.title[0].isupper() and "84 of 720" in told.claim
 
 
 def test_every_verdict_has_a_meaning():
     # the codes of the contract
     codes = "well-fit overfit underfit undertrained diverged no-signal undecided".split()
-    assert list(words.VERDICTS) == list(words.MEANINGS) == codes
+    assert list(words.MEANINGS) == codes
+    for code in codes:
+        told = words.headline({"verdict": {"code": code, "claim": "x"}})
+        assert told.meaning and told.tone in ("good", "warn", "stop", "plain")
+
+
+def test_a_claim_does_not_repeat_its_title():
+    verdict = {"code": "well-fit", "claim": "Well fit: val changed by 0.001 nats."}
+    assert words.headline({"verdict": verdict}).claim == "Val changed by 0.001 nats."
+
+
+def test_the_numbers_that_decide_come_first():
+    found = {"n_evaluations": 20, "bigram_loss": 2.4, "gain_per_tenth": 0.01, "train_loss": 1.4,
+             "best_step": 640, "best_val_loss": 1.5, "val_loss": 1.6}  # fmt: skip
+    # what a verdict rests on before what was counted on the way
+    assert list(words.evidence(found)) == [
+        "val_loss", "train_loss", "best_val_loss", "best_step", "gain_per_tenth", "bigram_loss",
+        "n_evaluations",
+    ]  # fmt: skip
+    assert words.evidence(None) == {}
 
 
 def test_wrapping_keeps_line_ends_and_folds_long_words():
@@ -93,6 +112,13 @@ def test_fingerprints_are_shortened_and_long_texts_cut():
         ("counted_frac", 0.5, ("counted", "50%")),
         ("tokens_per_s", 24_200, ("tokens per s", "24,200")),
         ("n_blocks", 64, ("blocks", "64")),
+        ("gain_per_tenth", 0.0123, ("gain per 10% of the budget", "0.0123")),
+        (
+            "gain_per_tenth_ci95",
+            [0.01, 0.02],
+            ("gain per 10% of the budget 95% interval", "0.01, 0.02"),
+        ),
+        ("odd_name_", 1, ("odd name", "1")),
         ("spent_s", math.nan, ("spent s", "not a number")),
     ],
 )

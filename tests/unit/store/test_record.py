@@ -305,9 +305,10 @@ def test_a_copy_of_a_live_run_can_be_read(run, tmp_path):
 
 
 AS_NOBODY = """
-import os, sys
+# all imports now, as root: the interpreter may lie in root's home, and pathlib loads urllib late
+import os, sys, urllib.parse
 from pathlib import Path
-from wellfit.store import read_run  # now, as root: the interpreter may lie in root's home
+from wellfit.store import read_run
 if os.geteuid() == 0:
     os.setgid(65534); os.setuid(65534)
 try:
