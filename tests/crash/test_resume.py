@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench.resume import CASES, differences, drill, some_text
+from wellfit.store import read_run
 
 # 20 kills in all, with chains of two and of five; every other one is aimed into a save
 CHAINS = {
@@ -30,6 +31,9 @@ def test_a_killed_run_ends_bit_equal_to_one_that_was_not(tmp_path: Path, case: s
     rows = drill(text, tmp_path, case, chains=CHAINS[case], seed=len(case))
     assert [row.differences for row in rows] == [()] * len(rows)
     assert sum(row.kills for row in rows) == sum(CHAINS[case])
+    stopped = read_run(tmp_path / "undisturbed").events("early-stop")
+    # the case that is about early stopping does stop early, and the others do not
+    assert bool(stopped) == ("early stop" in case)
 
 
 def test_the_comparison_sees_a_difference(tmp_path: Path) -> None:

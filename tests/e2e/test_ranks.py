@@ -6,10 +6,12 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from wellfit.store import read_run
@@ -32,9 +34,9 @@ def test_two_ranks_have_the_losses_and_weights_of_one(tmp_path: Path, kind: str)
     text.write_text("".join(f"{i * i} is the square of {i}.\n" for i in range(2000)))
     recipe = tmp_path / "r.yaml"
     recipe.write_text(f"data: {{path: {text}}}\ntrain: {{budget: 1 step}}\n")
-    words = [str(recipe), *WORDS, f"optim={OPTIMIZERS[kind]}"]
-    _train(1, [*words, "--run", str(tmp_path / "one")])
-    _train(2, [*words, "--run", str(tmp_path / "two")])
+    words = ["train", str(recipe), *WORDS, f"optim={OPTIMIZERS[kind]}"]
+    _ranks(1, [*words, "--run", str(tmp_path / "one")])
+    _ranks(2, [*words, "--run", str(tmp_path / "two")])
     one, two = read_run(tmp_path / "one"), read_run(tmp_path / "two")
     # the sums are taken in another order, so they agree to rounding and not to the bit
     losses = [view.series("loss").values for view in (one, two)]
@@ -49,7 +51,26 @@ def test_two_ranks_have_the_losses_and_weights_of_one(tmp_path: Path, kind: str)
         assert difference < 0.02, key
 
 
-def _train(world: int, words: list[str]) -> None:
+def test_two_ranks_killed_at_once_resume_to_the_same_end(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"{i * i} is the square of {i}.\n" for i in range(2000)))
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(f"data: {{path: {text}}}\ntrain: {{budget: 1 step}}\n")
+    words = ["train", str(recipe), *WORDS, f"optim={OPTIMIZERS['adamw']}", "train.budget=60 steps"]
+    _ranks(2, [*words, "--run", str(tmp_path / "whole")])
+    killed = tmp_path / "killed"
+    _ranks(2, [*words, "--run", str(killed)], kill_at=killed / "checkpoints" / "step-00000021")
+    _ranks(2, ["resume", str(killed)])
+    whole, resumed = read_run(tmp_path / "whole"), read_run(killed)
+    # two ranks sum two numbers in one order only, so this is equal to the bit
+    assert whole.series("loss").values.tobytes() == resumed.series("loss").values.tobytes()
+    assert len(resumed.attempts()) == 2
+    weights = [load_file(run / "model/model.safetensors") for run in (tmp_path / "whole", killed)]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
+def _ranks(world: int, words: list[str], *, kill_at: Path | None = None) -> None:
+    """Run a command in so many processes; kill them all once ``kill_at`` exists."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -60,10 +81,17 @@ def _train(world: int, words: list[str]) -> None:
         if world > 1:
             env |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
             env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        command = [sys.executable, "-m", "wellfit", "train", *words]
+        command = [sys.executable, "-m", "wellfit", *words]
         processes.append(
             subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         )
+    if kill_at is not None:
+        t0 = time.monotonic()
+        while not kill_at.exists():
+            assert time.monotonic() - t0 < 120, "waited two minutes for a checkpoint"
+            time.sleep(0.005)
+        for process in processes:
+            process.kill()
     for process in processes:
         _, err = process.communicate(timeout=300)
-        assert process.returncode == 0, err.decode()
+        assert process.returncode == (0 if kill_at is None else -9), err.decode()

@@ -62,6 +62,14 @@ def committed(root: Path, kind: str = "step") -> list[Committed]:
     return sorted(found)
 
 
+def named(root: Path, name: str) -> Committed:
+    """The committed checkpoint of that name.  Raises ``CheckpointError`` when it is not there."""
+    match = _NAME.fullmatch(name)
+    if match is None or not (root / name).is_dir():
+        raise CheckpointError(f"there is no checkpoint {name} under {root}")
+    return Committed(int(match[2]), int(match[3] or 1), match[1], root / name)
+
+
 def commit(root: Path, step: int, contents: Contents, *, kind: str = "step") -> Committed:
     """Write and commit one checkpoint; return where it is.
 

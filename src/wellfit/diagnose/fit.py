@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from wellfit.diagnose.finding import Finding
-from wellfit.probe import mean_draws
+from wellfit.probe import DRAWS, mean_draws
 
 MATTERS_FRAC = 0.005  # of the loss: below this no user would act on a difference
 FLAT_FRAC = 0.01  # of the loss: a gain surely below this counts as no longer improving
 SURE_FRAC = 0.975  # share of bootstrap draws on one side
 LAST_FRAC = 0.1  # the last tenth of the budget
+MOST_SURE_FRAC = 1 - 1 / DRAWS  # all draws on one side say no more than this
 ENOUGH_BLOCKS = 8
 ENOUGH_EVALUATIONS = 4
 
@@ -104,6 +105,11 @@ def _spread(draws: np.ndarray) -> list[float]:
     return [float(x) for x in np.quantile(draws, (0.025, 0.975))]
 
 
+def _confidence(share: float) -> float:
+    """The share of bootstrap draws that agree, never more than so many draws can show."""
+    return min(share, MOST_SURE_FRAC)
+
+
 def _diverged(t: Trajectory, step: int) -> Finding:
     evidence = {"diverged_at": step, "steps_total": t.steps_total}
     return Finding(
@@ -148,7 +154,7 @@ def _no_signal(t: Trajectory) -> Finding | None:
         "Check that the text is what you think (wellfit check prints it), then train longer "
         "or raise the learning rate.",
         t.longer(2),
-        float((draws >= 0).mean()),
+        _confidence(float((draws >= 0).mean())),
     )
 
 
@@ -179,7 +185,7 @@ def _overfit(t: Trajectory) -> Finding | None:
         f"The chosen model is the one of step {since}. More text helps most; else add dropout, "
         "a smaller model or fewer steps.",
         {"regularize.dropout": 0.1, "train.budget": f"{since} steps"},
-        min(rising, falling),
+        _confidence(min(rising, falling)),
         "Goodfellow et al., Deep Learning, 5.2",
     )
 
@@ -222,7 +228,7 @@ def _undertrained(t: Trajectory) -> Finding | None:
         evidence,
         "Train longer; nothing in the curves speaks against it.",
         t.longer(2),
-        falling,
+        _confidence(falling),
     )
 
 
@@ -250,7 +256,7 @@ def _well_fit(t: Trajectory) -> Finding | None:
         evidence,
         "To go lower, change the model or the data: more of the same training will not do it.",
         {"model.depth": int(t.recipe.get("model.depth", 4)) + 2},
-        min(flat, level),
+        _confidence(min(flat, level)),
     )
 
 

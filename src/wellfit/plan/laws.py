@@ -14,7 +14,9 @@ from wellfit.units import Duration, format_bytes
 
 EVALUATIONS = 12  # looks at train and val over a run
 BF16_PAYS = 1.3  # times as fast as float32; below that, rounding is not worth it
-COMPILE_PAYS_S = 900.0  # of training: compiling takes tens of seconds and gains a few percent
+# Of training, before compiling is tried: it takes tens of seconds, and gains a few percent on a
+# CPU (LOG.md, 2026-11-21) and more on a GPU (nanoGPT's README: 250 to 135 ms a step).
+COMPILE_PAYS_S = {"cpu": 900.0, "cuda": 180.0}
 _MEMORY_FRAC = 0.5  # of what there is, for activations
 _BYTES_PER_ACTIVATION = 4  # bfloat16 kept for backward, and its gradient
 

@@ -1,5 +1,5 @@
 """Statistics of what was measured: numbers and their spread, no opinions."""
 
-from wellfit.probe.bootstrap import Interval, Units, interval, mean_draws, units_of
+from wellfit.probe.bootstrap import DRAWS, Interval, Units, interval, mean_draws, units_of
 
-__all__ = ["Interval", "Units", "interval", "mean_draws", "units_of"]
+__all__ = ["DRAWS", "Interval", "Units", "interval", "mean_draws", "units_of"]

@@ -10,10 +10,11 @@ from wellfit.config import Recipe
 from wellfit.data import Prepared
 from wellfit.errors import CheckpointError
 from wellfit.model import Decoder, build_decoder, resolve_shape
+from wellfit.plan import this_machine
 from wellfit.report import NoScreen
 from wellfit.store import RunDir
 from wellfit.train.ranks import Ranks
-from wellfit.train.setup import check_same_data, prepared, read_resolved
+from wellfit.train.setup import Here, check_same_data, prepared, read_resolved
 from wellfit.train.state import load_weights
 
 
@@ -33,7 +34,7 @@ def open_again(path: Path) -> Again:
     """
     run = RunDir.open(path)
     recipe, _ = read_resolved(run)
-    data = prepared(recipe, Ranks(0, 1, 0), NoScreen())
+    data = prepared(recipe, Here(this_machine(), "cpu", Ranks(0, 1, 0), NoScreen()))
     check_same_data(run, data)
     model = build_decoder(
         resolve_shape(recipe.model, vocab=data.tokenizer.vocab_size), seed=recipe.train.seed

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import torch
 
-from wellfit.checkpoint import committed, load
+from wellfit.checkpoint import committed, load, named
 from wellfit.data import eval_blocks
 from wellfit.diagnose import verdict
 from wellfit.diagnose.trajectory import trajectory
 from wellfit.evaluate import score
 from wellfit.model import write_published
 from wellfit.report import page
-from wellfit.store import Evaluation, Split, read_run, write_text_atomic
+from wellfit.store import Split, read_run, write_text_atomic
+from wellfit.train import ranks as group
 from wellfit.train.interrupt import Interrupt
 from wellfit.train.job import Job
 from wellfit.train.ledger import Ledger
@@ -27,15 +28,15 @@ def finish(job: Job, state: TrainState, ledger: Ledger, interrupt: Interrupt) ->
     """
     chosen = choose(job, state)
     state.model.compute = torch.float32  # so that any other float32 program gets the same loss
-    done: dict[str, Evaluation] = {}
     names: tuple[Split, ...] = ("train", "val", "test")
     for split in names:
-        if interrupt.signal is not None:
+        asked_to_stop = group.any_of(
+            job.ranks, int(interrupt.signal is not None), device=job.device
+        )
+        if asked_to_stop:
             return False
-        if split not in job.data.splits:
-            continue
-        seen = ledger.seen_before(split, chosen)
-        done[split] = seen or _full(job, state, ledger, split, chosen)
+        if split in job.data.splits and not _measured_before(job, split, chosen):
+            _measure(job, state, ledger, split, chosen)
     if not job.ranks.leads:
         return True
     view = read_run(job.run.path)
@@ -55,19 +56,34 @@ def conclude_diverged(job: Job, state: TrainState, ledger: Ledger) -> None:
 
 
 def choose(job: Job, state: TrainState) -> int:
-    """Load the weights that val chose into the model, and return their step."""
-    best = [c for c in committed(job.run.checkpoints, "best") if c.step == state.stop.best_step]
-    if not best:
+    """Load the weights that val chose into the model, and return their step.
+
+    Rank 0 names them, and has committed them by then; without waiting for it, another rank
+    might look before they are there.
+    """
+    best = committed(job.run.checkpoints, "best") if job.ranks.leads else []
+    names = [c.path.name for c in best if c.step == state.stop.best_step]
+    name = group.agreed(job.ranks, names[-1] if names else None, device=job.device)
+    if name is None:
         return state.step  # never evaluated: what there is, is what was asked for
-    load_weights(state.model, load(best[-1]).tensors["model"])
-    return best[-1].step
+    chosen = named(job.run.checkpoints, name)
+    load_weights(state.model, load(chosen).tensors["model"])
+    return chosen.step
 
 
-def _full(job: Job, state: TrainState, ledger: Ledger, split: Split, chosen: int) -> Evaluation:
-    """A whole split; of train, an evenly spread part as large as val."""
+def _measured_before(job: Job, split: Split, chosen: int) -> bool:
+    """Whether an earlier attempt has measured these weights on the whole of the split."""
+    found = False
+    if job.ranks.leads:
+        looks = read_run(job.run.path).evaluations(split)
+        found = any(e.basis == "full split" and e.checkpoint_step == chosen for e in looks)
+    return group.agreed(job.ranks, found, device=job.device)
+
+
+def _measure(job: Job, state: TrainState, ledger: Ledger, split: Split, chosen: int) -> None:
+    """Measure a whole split; of train, an evenly spread part as large as val."""
     most = job.data.splits["val"].n_tokens if split == "train" else None
     blocks = eval_blocks(job.data.splits[split], context=job.shape.context, max_targets=most)
     ledger.looking(split, chosen)
     evaluation = measure_of(job, state)(blocks, split, basis="full split", step=chosen)
     ledger.looked(evaluation, score(job.counts, blocks))
-    return evaluation

@@ -167,13 +167,6 @@ class Ledger:
         if self.record is not None:
             self.record.close(cast(Status, status))
 
-    def seen_before(self, split: str, chosen: int) -> Evaluation | None:
-        """The evaluation of a whole split by an earlier attempt, if these weights had one."""
-        for e in read_run(self.job.run.path).evaluations(split):
-            if e.basis == "full split" and e.checkpoint_step == chosen:
-                return e
-        return None
-
     def looking(self, split: str, chosen: int) -> None:
         """A whole split is about to be measured; of test, that is written down first."""
         if self.record is not None and split == "test":

@@ -6,6 +6,7 @@ function is the identity for a single process.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from datetime import timedelta
@@ -74,13 +75,22 @@ def summed(ranks: Ranks, x: Tensor) -> Tensor:
     return x
 
 
-def agreed(ranks: Ranks, value: T) -> T:
-    """Rank 0's value, on every rank: for what is measured, and so differs between them."""
+def agreed(ranks: Ranks, value: T, *, device: str) -> T:
+    """Rank 0's value, on every rank: for what is measured or found on disk, and so may differ.
+
+    Travels as JSON, because torch sends objects in a form that can run code: a value is a number,
+    a text, None, or lists and mappings of these.  Waiting for it is waiting for rank 0.
+    """
     if ranks.world == 1:
         return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
+    said = json.dumps(value).encode() if ranks.leads else b""
+    length = summed(ranks, torch.tensor([len(said)], device=device))
+    letters = torch.zeros(int(length), dtype=torch.uint8, device=device)
+    if ranks.leads:
+        letters.copy_(torch.frombuffer(bytearray(said), dtype=torch.uint8))
+    dist.broadcast(letters, src=0)
+    heard: T = json.loads(bytes(letters.tolist()))
+    return heard
 
 
 def any_of(ranks: Ranks, flags: int, *, device: str) -> int:

@@ -72,15 +72,15 @@ def _rehearse(job: Job, *, t0: float) -> Rehearsed:
     if job.recipe.train.compile == "auto" and _worth_compiling(job, step_s):
         faster = nats_of(state.model, compiled=True)
         compiled_s = _time_steps(job, state, faster, long_enough_s=long_enough_s)
-        compiled = group.agreed(job.ranks, compiled_s < step_s)
+        compiled = group.agreed(job.ranks, compiled_s < step_s, device=job.device)
         if compiled:
             nats, step_s = faster, compiled_s
     # The faster of two: the first one also warms up.
     evaluation_s = min(_seconds(lambda: _evaluate_once(job, state)) for _ in range(2))
     state = reset(job, state)
     spent_s = time.monotonic() - t0
-    seen = Rehearsal(step_s, evaluation_s, spent_s, compiled)
-    return Rehearsed(state, nats, group.agreed(job.ranks, seen))
+    seen = Rehearsal(step_s, evaluation_s, spent_s, compiled)._asdict()
+    return Rehearsed(state, nats, Rehearsal(**group.agreed(job.ranks, seen, device=job.device)))
 
 
 def reset(job: Job, state: TrainState) -> TrainState:
@@ -117,10 +117,10 @@ def _time_steps(job: Job, state: TrainState, nats: NatsOf, *, long_enough_s: flo
         total_s += elapsed_s
         enough = total_s >= long_enough_s and len(times) >= _LEAST_STEPS
         enough |= total_s >= 3 * long_enough_s  # five steps of a large model could take minutes
-        if group.agreed(job.ranks, enough):
+        if group.agreed(job.ranks, enough, device=job.device):
             break
     lower = statistics.quantiles(times, n=4)[0] if len(times) > 1 else times[0]
-    return group.agreed(job.ranks, lower)
+    return group.agreed(job.ranks, lower, device=job.device)
 
 
 def _measure_for(job: Job) -> float:
@@ -146,7 +146,7 @@ def _worth_compiling(job: Job, step_s: float) -> bool:
         case "epochs":
             expected_s = budget.amount * job.data.splits["train"].n_tokens / tokens_per_s
     has_compiler = job.device == "cuda" or shutil.which("g++") or shutil.which("clang++")
-    return bool(has_compiler) and expected_s >= laws.COMPILE_PAYS_S
+    return bool(has_compiler) and expected_s >= laws.COMPILE_PAYS_S[job.device]
 
 
 def _evaluate_once(job: Job, state: TrainState) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from wellfit.config import recipe_from_dict
 from wellfit.data import eval_blocks, prepare_for_eval
@@ -65,9 +66,9 @@ def score_text(target: Path, text: Path) -> dict[str, Any]:
     data = recipe_from_dict({"data.path": str(text), "train.budget": "1 step"}).data
     split = prepare_for_eval(data, opened.tokenizer).splits["test"]
     blocks = eval_blocks(split, context=opened.model.shape.context)
-    measure = Measure(opened.model, opened.tokenizer, device="cpu")
-    step = opened.step or 0
-    evaluation = measure(blocks, "test", basis="full split", step=step)
+    device = _device()
+    measure = Measure(opened.model.to(device), opened.tokenizer, device=device)
+    evaluation = measure(blocks, "test", basis="full split", step=opened.step or 0)
     return _as_result(str(target), evaluation, str(text), "language-model", None)
 
 
@@ -118,9 +119,14 @@ def open_model(target: Path) -> Opened:
     )
 
 
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _measured(again: Again, split: SplitName) -> Evaluation:
     blocks = eval_blocks(again.data.splits[split], context=again.model.shape.context)
-    measure = Measure(again.model, again.data.tokenizer, device="cpu")
+    device = _device()
+    measure = Measure(again.model.to(device), again.data.tokenizer, device=device)
     return measure(blocks, split, basis="full split", step=again.step)
 
 

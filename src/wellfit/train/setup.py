@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from ruamel.yaml import YAML
 
-from wellfit.checkpoint import Committed, newest_verified, sweep
+from wellfit.checkpoint import Committed, load, named, newest_verified, sweep
 from wellfit.config import (
     Explained,
     Loaded,
@@ -46,6 +46,7 @@ class Here(NamedTuple):
     """Where a run runs: the machine, the place of this process among the ranks, the screen."""
 
     machine: Machine
+    device: str
     ranks: Ranks
     screen: Screen
 
@@ -99,17 +100,17 @@ def make_job(decision: Decision, data: Prepared, shape: Shape, run: RunDir, here
     )
 
 
-def prepared(recipe: Recipe, ranks: Ranks, screen: Screen) -> Prepared:
+def prepared(recipe: Recipe, here: Here) -> Prepared:
     """The data of a recipe; rank 0 prepares it, the others find it in the cache."""
 
     def show(at: Progress) -> None:
-        screen.preparing(at.stage, at.done_bytes, at.total_bytes)
+        here.screen.preparing(at.stage, at.done_bytes, at.total_bytes)
 
     cache = None if recipe.data.cache is None else Path(recipe.data.cache)
-    if ranks.leads:
+    if here.ranks.leads:
         data = prepare(recipe.data, recipe.tokenizer, progress=show, cache=cache)
-    group.agreed(ranks, None)
-    return data if ranks.leads else prepare(recipe.data, recipe.tokenizer, cache=cache)
+    group.agreed(here.ranks, None, device=here.device)
+    return data if here.ranks.leads else prepare(recipe.data, recipe.tokenizer, cache=cache)
 
 
 def _begin(loaded: Loaded, run_dir: RunDir, here: Here) -> Outcome:
@@ -117,9 +118,10 @@ def _begin(loaded: Loaded, run_dir: RunDir, here: Here) -> Outcome:
     if here.ranks.leads:
         notes = {key: line.origin for key, line in asked.items() if line.origin != "default"}
         write_text_atomic(run_dir.recipe, dump_commented(loaded.recipe, notes))
-    data = prepared(loaded.recipe, here.ranks, here.screen)
+    data = prepared(loaded.recipe, here)
     t0 = time.monotonic()
-    decision, shape = group.agreed(here.ranks, decide_parts(loaded.recipe, data, here.machine))
+    decision, shape = decide_parts(loaded.recipe, data, here.machine)
+    decision = _same_everywhere(decision, here)
     torch.set_num_threads(known(decision.recipe.train.threads))
     job = make_job(decision, data, shape, run_dir, here)
     here.screen.say(_said(job))
@@ -143,24 +145,47 @@ def _begin(loaded: Loaded, run_dir: RunDir, here: Here) -> Outcome:
 def _continue(
     recipe: Recipe, explained: tuple[Explained, ...], run_dir: RunDir, here: Here
 ) -> Outcome:
-    if run_dir.db.is_file() and read_run(run_dir.path).status == "finished":
+    done = run_dir.db.is_file() and read_run(run_dir.path).status == "finished"
+    if group.agreed(here.ranks, done, device=here.device):
         here.screen.say("this run is finished: there is nothing to resume")
         return Outcome("finished", int(read_run(run_dir.path).summary()["step"]))
-    if here.ranks.leads:
-        sweep(run_dir.checkpoints)
-    data = prepared(recipe, here.ranks, here.screen)
+    data = prepared(recipe, here)
     check_same_data(run_dir, data)
     torch.set_num_threads(known(recipe.train.threads))
     decision, shape = decide_parts(recipe, data, here.machine)
     job = make_job(Decision(recipe, explained), data, shape, run_dir, here)
-    rejected: list[tuple[Committed, str]] = []
     state = new_state(job)
-    found = newest_verified(run_dir.checkpoints, rejected=lambda c, why: rejected.append((c, why)))
-    if found is not None:
-        state.restore(found[1])
+    rejected = _restore(job, state)
     here.screen.say(f"resuming at step {state.step} of {job.steps_total}")
     nats = nats_of(state.model, compiled=recipe.train.compile is True)
     return _train(job, state, nats, here, lambda ledger: ledger.resumed(state, rejected))
+
+
+def _same_everywhere(decision: Decision, here: Here) -> Decision:
+    """Rank 0's decision: what was measured may have come out otherwise elsewhere."""
+    lines = [{k: _plain(v) for k, v in line._asdict().items()} for line in decision.explained]
+    said: dict[str, Any] = {"recipe": to_dict(decision.recipe), "explained": lines}
+    heard = group.agreed(here.ranks, said, device=here.device)
+    explained = tuple(Explained(**line) for line in heard["explained"])
+    return Decision(recipe_from_dict(heard["recipe"]), explained)
+
+
+def _restore(job: Job, state: TrainState) -> list[tuple[Committed, str]]:
+    """Take over the newest whole checkpoint; returns those that were passed over, and why.
+
+    Rank 0 chooses and the others follow: on a network disk they might see different ones.
+    """
+    root, rejected = job.run.checkpoints, list[tuple[Committed, str]]()
+    found = None
+    if job.ranks.leads:
+        sweep(root)
+        found = newest_verified(root, rejected=lambda c, why: rejected.append((c, why)))
+    chosen = group.agreed(job.ranks, found[0].path.name if found else None, device=job.device)
+    if found is not None:
+        state.restore(found[1])
+    elif chosen is not None:
+        state.restore(load(named(root, chosen)))
+    return rejected
 
 
 def _train(
@@ -200,14 +225,16 @@ def _here(recipe: Recipe, screen: Screen) -> Here:
     wanted = recipe.train.device
     device = wanted if wanted != "auto" else ("cuda" if machine.gpu else "cpu")
     ranks = group.join(device)
-    return Here(machine, ranks, screen if ranks.leads else NoScreen())
+    return Here(machine, device, ranks, screen if ranks.leads else NoScreen())
 
 
 def _said(job: Job) -> str:
     n = job.shape
+    reasons = [line.reason for line in job.explained if line.key == "train.precision"]
+    why = f" ({reasons[0]})" if reasons else ""
     return (
         f"{n.family} decoder, depth {n.depth}, width {n.width}, context {n.context}, "
-        f"{job.recipe.train.precision} on {job.machine.summary()}"
+        f"{job.recipe.train.precision} on {job.machine.summary()}{why}"
     )
 
 

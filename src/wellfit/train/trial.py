@@ -30,8 +30,9 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
 
     Raises what a real start would raise, before any run directory exists.
     """
-    here = Here(this_machine(), Ranks(0, 1, 0), screen)
-    data = prepared(loaded.recipe, here.ranks, screen)
+    machine = this_machine()
+    here = Here(machine, "cuda" if machine.gpu else "cpu", Ranks(0, 1, 0), screen)
+    data = prepared(loaded.recipe, here)
     t0 = time.monotonic()
     decision, shape = decide_parts(loaded.recipe, data, here.machine)
     torch.set_num_threads(known(decision.recipe.train.threads))

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from tests.tiny import tiny_decoder
+from tests.tiny_models import SHAPES, random_decoder
 from wellfit import data, objectives
 from wellfit.data import Split, eval_blocks
 from wellfit.evaluate import block_nats
@@ -18,7 +18,7 @@ def test_the_two_names_of_an_ignored_target_are_one_number() -> None:
 
 
 def test_every_token_but_the_first_is_scored_once() -> None:
-    split, model = _split(103), tiny_decoder()
+    split, model = _split(103), random_decoder(SHAPES["nanochat"])
     blocks = eval_blocks(split, context=12)
     nats = block_nats(model, blocks, vocab=11, device="cpu")
     total = 0.0
@@ -31,7 +31,7 @@ def test_every_token_but_the_first_is_scored_once() -> None:
 
 
 def test_parts_of_the_work_add_up_to_the_whole() -> None:
-    blocks, model = eval_blocks(_split(2000), context=12), tiny_decoder()
+    blocks, model = eval_blocks(_split(2000), context=12), random_decoder(SHAPES["nanochat"])
     whole = block_nats(model, blocks, vocab=11, device="cpu")
     parts = [block_nats(model, blocks, vocab=11, device="cpu", part=(r, 3)) for r in range(3)]
     # each block is computed by exactly one rank
@@ -40,7 +40,7 @@ def test_parts_of_the_work_add_up_to_the_whole() -> None:
 
 
 def test_measuring_leaves_no_gradient_and_changes_no_weight() -> None:
-    model = tiny_decoder()
+    model = random_decoder(SHAPES["nanochat"])
     before = [p.clone() for p in model.parameters()]
     block_nats(model, eval_blocks(_split(100), context=12), vocab=11, device="cpu")
     assert all(p.grad is None for p in model.parameters())

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tests.tiny import tiny_decoder
+from tests.tiny_models import SHAPES, random_decoder
 from wellfit.config import recipe_from_dict
 from wellfit.optim import build_optimizers, lr_scale
 
@@ -16,7 +16,7 @@ def _optimizers(kind: str):
     optim = {"kind": kind, "lr": 0.01}
     if kind == "muon":
         optim["adam_lr"] = 0.003
-    model = tiny_decoder()
+    model = random_decoder(SHAPES["nanochat"])
     return model, build_optimizers(_recipe(optim=optim).optim, model, weight_decay=0.1)
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 import torch
 
-from tests.tiny import tiny_decoder
+from tests.tiny_models import SHAPES, random_decoder
 from wellfit.checkpoint import Contents, commit, load
 from wellfit.config import recipe_from_dict
 from wellfit.errors import CheckpointError
@@ -18,7 +18,7 @@ def _state(seed: int = 1) -> TrainState:
     recipe = recipe_from_dict(
         {"data.path": "x", "train.budget": "1 step", "optim": {"lr": 0.01, "adam_lr": 0.01}}
     )
-    model = tiny_decoder(seed)
+    model = random_decoder(SHAPES["nanochat"], seed=seed)
     return TrainState(model, build_optimizers(recipe.optim, model, weight_decay=0.0))
 
 
@@ -72,7 +72,7 @@ def test_a_state_of_another_version_is_refused_by_name() -> None:
 
 def test_weights_of_another_model_are_refused() -> None:
     contents = _trained().contents()
-    tensors = {**contents.tensors, "model": tiny_decoder(width=32, head_dim=16).state_dict()}
+    tensors = {**contents.tensors, "model": random_decoder(SHAPES["llama"]).state_dict()}
     with pytest.raises(CheckpointError, match="of another model"):
         _state().restore(Contents(tensors, contents.state))
 
