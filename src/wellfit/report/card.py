@@ -75,7 +75,9 @@ def _verdict(summary: Mapping[str, Any], inner: int) -> list[Text]:
     told, verdict = words.headline(summary), summary["verdict"] or {}
     head = Text(told.title, style=f"bold {_COLOURS[told.tone]}")
     if verdict.get("confidence") is not None:
-        head.append(f"   confidence {verdict['confidence']:.0%}", style="not bold dim")
+        head.append(
+            f"   confidence {words.confidence(verdict['confidence'])}", style="not bold dim"
+        )
     numbers = words.evidence(verdict.get("evidence"))
     deciding = [" ".join(words.named(k, numbers[k])) for k in numbers if k in words.DECIDING]
     blocks = numbers.get("n_val_blocks")

@@ -133,7 +133,7 @@ def _evidence(found: Mapping[str, Any] | None) -> list[Fact]:
 
 def _confidence(finding: Mapping[str, Any]) -> list[Fact]:
     share = finding.get("confidence")
-    return [] if share is None else [Fact("confidence", f"{share:.0%}")]
+    return [] if share is None else [Fact("confidence", words.confidence(share))]
 
 
 def _tiles(summary: Mapping[str, Any]) -> list[Tile]:

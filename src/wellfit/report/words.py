@@ -151,6 +151,11 @@ def value_text(value: Any) -> str:
             return str(value) or '""'
 
 
+def confidence(share: float) -> str:
+    """A share as a percentage that never rounds up to certainty."""
+    return f"{share:.0%}" if share < 0.995 else "over 99%"
+
+
 def is_number(value: object) -> bool:
     """Whether it can stand beside others as a figure; yes and no cannot."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -125,3 +125,9 @@ def test_fingerprints_are_shortened_and_long_texts_cut():
 def test_units_come_from_the_end_of_a_name(key, value, told):
     # as the style guide names them
     assert words.named(key, value) == told
+
+
+def test_confidence_never_rounds_up_to_certainty():
+    assert [words.confidence(x) for x in (0.5, 0.944, 0.994, 0.996, 1.0)] == [
+        "50%", "94%", "99%", "over 99%", "over 99%",
+    ]  # fmt: skip
