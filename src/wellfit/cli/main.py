@@ -11,6 +11,7 @@ import traceback
 
 import typer
 
+from wellfit import __version__
 from wellfit.errors import ConfigError, WellfitError
 
 app = typer.Typer(
@@ -32,6 +33,9 @@ def main() -> None:
     # milliseconds, and takes a core from whoever else needs it (LOG.md, 2026-11-21).  Read
     # when torch is loaded, which is later than this.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    if sys.argv[1:] == ["--version"]:
+        sys.stdout.write(f"wellfit {__version__}\n")
+        return
     register(app)
     try:
         code = app(prog_name="wellfit", standalone_mode=False)
@@ -48,6 +52,7 @@ def main() -> None:
         sys.stderr.write(f"error: {e}\n")
         code = e.exit_code
     except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
         code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

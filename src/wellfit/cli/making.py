@@ -27,14 +27,19 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
 ) -> int:
     """Look at the data and the machine, and write a commented recipe."""
-    from wellfit.config import draft
-    from wellfit.errors import ConfigError
-    from wellfit.plan.survey import survey
-    from wellfit.store import write_text_atomic
+    from wellfit.errors import ConfigError, DataError
 
     if file.exists() and not force:
         raise ConfigError([f"{file} exists already; choose another name, or add --force"])
-    facts = survey(data, text=text, encoding=encoding)
+    from wellfit.config import draft
+    from wellfit.plan.survey import survey
+    from wellfit.store import write_text_atomic
+
+    try:
+        facts = survey(data, text=text, encoding=encoding)
+    except DataError as e:  # speaks of recipe keys, and there is no recipe yet
+        said = str(e).replace("data.encoding=", "--encoding ").replace("data.text=", "--text ")
+        raise DataError(said) from e
     write_text_atomic(file, draft(facts.data, facts.machine, task, name=str(file)))
     say(f"wrote {file}: {facts.said}")
     say(f"next: wellfit check {file}   then: wellfit train {file}")

@@ -15,6 +15,7 @@ from wellfit.units import format_count
 
 _FRAME_S = 0.25
 _LINE_S = 10.0
+_FIRST_LINE_S = 2.0  # what is over by then needs no line
 
 
 def open_screen() -> Screen:
@@ -71,7 +72,7 @@ class Lines(Screen):
     """One line every few seconds, for logs and pipes."""
 
     def __init__(self) -> None:
-        self._written_at = float("-inf")
+        self._written_at = time.monotonic() - _LINE_S + _FIRST_LINE_S
         self._header_due = True
 
     def preparing(self, what: str, done: float, total: float) -> None:

@@ -14,7 +14,7 @@ from wellfit.units import format_bytes, format_count, format_span
 
 def evaluation_table(scored: Mapping[str, Any]) -> None:
     """One evaluation: each number with its interval and count."""
-    console = Console()
+    console = _console()
     console.print(
         f"{scored['run']}, split {scored['split']}: {scored['n_tokens']:,} tokens, "
         f"{scored['n_bytes']:,} bytes, {scored['n_documents']:,} documents",
@@ -36,7 +36,7 @@ def evaluation_table(scored: Mapping[str, Any]) -> None:
 
 def runs_table(found: Sequence[Mapping[str, Any]], root: Path) -> None:
     """A list of runs, oldest first."""
-    console = Console()
+    console = _console()
     if not found:
         console.print(
             f"no runs under {root}. Start one with: wellfit train RECIPE", highlight=False
@@ -63,7 +63,7 @@ def runs_table(found: Sequence[Mapping[str, Any]], root: Path) -> None:
 
 def diff_table(difference: Mapping[str, Any]) -> None:
     """What sets two runs apart."""
-    console = Console()
+    console = _console()
     recipe = Table("recipe", *difference["runs"], box=None, pad_edge=False)
     for key, sides in difference["recipe"].items():
         recipe.add_row(key, str(sides["a"]), str(sides["b"]))
@@ -77,7 +77,7 @@ def diff_table(difference: Mapping[str, Any]) -> None:
 
 def check_table(found: Mapping[str, Any]) -> None:
     """What a recipe would cost, what its data holds, and what is wrong with it."""
-    console = Console()
+    console = _console()
     cost = Table("the run", "", box=None, pad_edge=False)
     cost.add_row("parameters", format_count(found["parameters"]))
     cost.add_row("steps", f"{found['steps']:,} ({found['epochs']:.2g} epochs)")
@@ -99,7 +99,7 @@ def check_table(found: Mapping[str, Any]) -> None:
 
 def doctor_table(found: Mapping[str, Any]) -> None:
     """What the machine can do, and what is missing."""
-    console = Console()
+    console = _console()
     table = Table("this machine", "", box=None, pad_edge=False)
     for key, value in found["machine"].items():
         table.add_row(key, str(value))
@@ -111,6 +111,11 @@ def doctor_table(found: Mapping[str, Any]) -> None:
     console.print(parts)
     for problem in found["problems"]:
         console.print(f"problem: {problem}", highlight=False)
+
+
+def _console() -> Console:
+    """Names, paths and extras are printed as they are, brackets and all."""
+    return Console(markup=False, highlight=False)
 
 
 def _number(value: float | None, form: str) -> str:

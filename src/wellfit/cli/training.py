@@ -33,7 +33,9 @@ def train(
     """Train a model as a recipe says, from data to tested, explained model."""
     from wellfit.config import load_recipe
 
-    return _train(load_recipe(recipe, overrides or []), run, recipe.stem, json=json)
+    # The recipe of a run is called recipe.yaml; the next run is named after the run instead.
+    name = recipe.parent.name if (recipe.parent / "run.db").is_file() else recipe.stem
+    return _train(load_recipe(recipe, overrides or []), run, name, json=json)
 
 
 def resume(

@@ -76,7 +76,7 @@ def read_duration(value: object) -> Duration:
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
         raise ValueError(
             f"{value} has no unit, and could be steps, tokens, epochs or minutes; "
-            f"write for example {value} steps"
+            f"write for example {value if str(value).strip('0.,_') else 2000} steps"
         )
     raise ValueError(f"{show(value)} is not a duration; write for example 2k steps or 10 minutes")
 

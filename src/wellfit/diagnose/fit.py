@@ -20,6 +20,7 @@ MATTERS_FRAC = 0.005  # of the loss: below this no user would act on a differenc
 FLAT_FRAC = 0.01  # of the loss: a gain surely below this counts as no longer improving
 SURE_FRAC = 0.975  # share of bootstrap draws on one side
 LAST_FRAC = 0.1  # the last tenth of the budget
+HALF_FRAC = 0.5
 MOST_SURE_FRAC = 1 - 1 / DRAWS  # all draws on one side say no more than this
 ENOUGH_BLOCKS = 8
 ENOUGH_EVALUATIONS = 4
@@ -42,6 +43,7 @@ class Trajectory:
     steps_total: int
     early_stopped: bool
     diverged_at: int | None
+    epochs: float  # passes over the train split by the last evaluation
     recipe: Mapping[str, Any]  # as dotted keys, so that advice can name values to type
 
     def times(self, key: str, factor: float) -> dict[str, Any]:
@@ -95,6 +97,7 @@ def _measured(t: Trajectory) -> dict[str, Any]:
         "best_step": int(t.steps[best]),
         "last_step": int(t.steps[-1]),
         "steps_total": t.steps_total,
+        "epochs": t.epochs,
         "n_evaluations": len(t.steps),
         "n_val_blocks": len(t.val_counts),
         "bigram_loss": float(t.bigram_nats.sum() / t.val_counts.sum()),
@@ -125,14 +128,20 @@ def _diverged(t: Trajectory, step: int) -> Finding:
 
 
 def _too_little(t: Trajectory) -> Finding:
+    few, text = len(t.steps) < ENOUGH_EVALUATIONS, len(t.val_counts) < ENOUGH_BLOCKS
+    short = [
+        f"{len(t.steps)} evaluations, too few (at least {ENOUGH_EVALUATIONS} are needed)"
+    ] * few
+    short += [
+        f"{len(t.val_counts)} blocks of val, too few (at least {ENOUGH_BLOCKS} are needed)"
+    ] * text
     return Finding(
         "undecided",
         "info",
-        f"Cannot tell: {len(t.steps)} evaluations of {len(t.val_counts)} blocks are too few "
-        f"(at least {ENOUGH_EVALUATIONS} of {ENOUGH_BLOCKS} are needed).",
+        f"Cannot tell from {' and '.join(short)}.",
         _measured(t) if len(t.steps) else {"n_evaluations": 0},
-        "Evaluate more often, or keep more text for validation.",
-        {"evaluate.every": f"{max(1, t.steps_total // 20)} steps"},
+        "Evaluate more often." if few else "Keep more text for validation: raise data.split.val.",
+        {"evaluate.every": f"{max(1, t.steps_total // 20)} steps"} if few else {},
         None,
     )
 
@@ -144,17 +153,33 @@ def _no_signal(t: Trajectory) -> Finding | None:
     sure = float((draws < 0).mean())
     if sure >= SURE_FRAC:
         return None
-    evidence = {**_measured(t), "below_bigram": -float(draws.mean()), "ci95": _spread(-draws)}
+    _, gain = _gain_per_tenth(t, HALF_FRAC)
+    matters = gain.mean() > MATTERS_FRAC * t.val_loss(-1)
+    falling = float((gain > 0).mean()) >= SURE_FRAC and bool(matters)
+    evidence = {
+        **_measured(t),
+        "below_bigram": -float(draws.mean()),
+        "below_bigram_ci95": _spread(-draws),
+        "gain_per_tenth": float(gain.mean()),
+    }
+    claim = (
+        f"Surely no better than the previous token alone: val {t.val_loss(best):.3f} against "
+        f"{evidence['bigram_loss']:.3f} nats for bigram counts"
+    )
+    if (draws < 0).any() and (draws > 0).any():
+        claim = claim.replace("Surely no better", "Not surely better")
     return Finding(
         "no-signal",
         "warn",
-        f"The model predicts no better than the previous token alone: val {t.val_loss(best):.3f} "
-        f"against {evidence['bigram_loss']:.3f} nats for bigram counts.",
+        f"{claim}; it was still falling by {gain.mean():.3f} per 10% of the budget."
+        if falling
+        else f"{claim}, and it has stopped falling.",
         evidence,
-        "Check that the text is what you think (wellfit check prints it), then train longer "
-        "or raise the learning rate.",
-        t.longer(2),
-        _confidence(float((draws >= 0).mean())),
+        "Train longer before you change anything else."
+        if falling
+        else "Look at the text (wellfit check tells its size and repeats), then raise the rate.",
+        t.longer(4) if falling else t.times("optim.lr", 3),
+        _confidence(1 - sure),
     )
 
 
@@ -208,33 +233,55 @@ def _stopped_short(t: Trajectory) -> Finding | None:
 
 
 def _undertrained(t: Trajectory) -> Finding | None:
-    """Val still fell, surely and by enough to matter, over the last tenth of the budget."""
-    before, gain = _last_gain(t)
-    falling = float((gain > 0).mean())
-    frac = float(gain.mean()) / t.val_loss(-1)
-    if not (falling >= SURE_FRAC and frac > MATTERS_FRAC):
+    """Val still fell at the end, or came to rest only because the learning rate did.
+
+    A rate that falls to zero flattens every curve, so the last tenth alone cannot acquit a run:
+    the second half must have been nearly flat too, and the train text have been read once.
+    """
+    before, last = _gain_per_tenth(t, LAST_FRAC)
+    _, half = _gain_per_tenth(t, HALF_FRAC)
+    loss = t.val_loss(-1)
+    last_frac, half_frac = float(last.mean()) / loss, float(half.mean()) / loss
+    if float((last > 0).mean()) >= SURE_FRAC and last_frac > MATTERS_FRAC:
+        claim = (
+            f"Undertrained: val still improved by {last.mean():.3f} nats ({last_frac:.1%}) "
+            "per 10% of the budget when it ended."
+        )
+        sure = float((last > 0).mean())
+    elif float((half > 0).mean()) >= SURE_FRAC and half_frac > FLAT_FRAC:
+        claim = (
+            f"Undertrained: val improved by {half.mean():.3f} nats ({half_frac:.1%}) per 10% of "
+            "the budget over its second half, and came to rest only as the learning rate fell."
+        )
+        sure = float((half > 0).mean())
+    elif t.epochs < 1 and not t.early_stopped:
+        claim = (
+            f"Undertrained: it has seen {t.epochs:.0%} of the train text once, and the rest never."
+        )
+        sure = MOST_SURE_FRAC
+    else:
         return None
     evidence = {
         **_measured(t),
-        "gain_per_tenth": float(gain.mean()),
-        "gain_per_tenth_ci95": _spread(gain),
+        "gain_per_tenth": float(last.mean()),
+        "gain_per_tenth_ci95": _spread(last),
+        "gain_per_tenth_second_half": float(half.mean()),
         "gain_from_step": int(t.steps[before]),
     }
     return Finding(
         "undertrained",
         "info",
-        f"Undertrained: val still improved by {gain.mean():.3f} nats ({frac:.1%}) "
-        "per 10% of the budget when it ended.",
+        claim,
         evidence,
         "Train longer; nothing in the curves speaks against it.",
         t.longer(2),
-        _confidence(falling),
+        _confidence(sure),
     )
 
 
 def _well_fit(t: Trajectory) -> Finding | None:
     """Val has surely stopped improving by more than a trifle, and has not risen by one."""
-    _, gain = _last_gain(t)
+    _, gain = _gain_per_tenth(t, LAST_FRAC)
     best = int(np.argmin([t.val_loss(i) for i in range(len(t.steps))]))
     rise = t.val_change(best, -1)
     limit = FLAT_FRAC * t.val_loss(-1)
@@ -261,7 +308,7 @@ def _well_fit(t: Trajectory) -> Finding | None:
 
 
 def _undecided(t: Trajectory) -> Finding:
-    _, gain = _last_gain(t)
+    _, gain = _gain_per_tenth(t, LAST_FRAC)
     evidence = {
         **_measured(t),
         "gain_per_tenth": float(gain.mean()),
@@ -280,10 +327,10 @@ def _undecided(t: Trajectory) -> Finding:
     )
 
 
-def _last_gain(t: Trajectory) -> tuple[int, np.ndarray]:
-    """How much val fell per tenth of the budget at the end: where from, and bootstrap draws."""
+def _gain_per_tenth(t: Trajectory, share: float) -> tuple[int, np.ndarray]:
+    """How much val fell per tenth of the budget over its last ``share``: where from, and draws."""
     tenth = LAST_FRAC * t.steps_total
-    earlier = np.flatnonzero(t.steps <= t.steps[-1] - tenth)
+    earlier = np.flatnonzero(t.steps <= t.steps[-1] - share * t.steps_total)
     before = int(earlier[-1]) if len(earlier) else 0
     span = max(1.0, float(t.steps[-1] - t.steps[before]))
     return before, -t.val_change(before, -1) * tenth / span

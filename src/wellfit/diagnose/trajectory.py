@@ -25,8 +25,14 @@ def trajectory(view: RunView) -> Trajectory:
         steps_total=int(facts["steps_total"]),
         early_stopped=bool(stopped),
         diverged_at=diverged[-1].step if diverged else None,
+        epochs=_epochs(view, facts.get("epoch_tokens")),
         recipe=flat_recipe(view.resolved()),
     )
+
+
+def _epochs(view: RunView, epoch_tokens: float | None) -> float:
+    tokens = view.series("tokens").values
+    return float(tokens[-1]) / epoch_tokens if len(tokens) and epoch_tokens else 0.0
 
 
 def _fixed(view: RunView, split: str) -> dict[int, Evaluation]:

@@ -18,6 +18,9 @@ from wellfit.objectives import IGNORE
 LogitsOf = Callable[[Tensor], Tensor]
 """Token ids (B, T) in, logits (B, T, V) out."""
 
+Watch = Callable[[int, int], None]
+"""Hears of work done, and of how much there is."""
+
 _LOGITS_AT_ONCE = 1 << 24  # logits held at a time; 64 MB in float32
 
 
@@ -29,12 +32,13 @@ def block_nats(
     vocab: int,
     device: str,
     part: tuple[int, int] = (0, 1),
+    watch: Watch | None = None,
 ) -> np.ndarray:
     """Summed nats of each block, (N,) float64.
 
     ``part`` (rank, world) computes every world-th group of blocks and leaves zeros elsewhere,
     so that ranks can share the work and sum.  Weighted by targets, never by blocks: divide the
-    sum by ``blocks.counts``.
+    sum by ``blocks.counts``.  ``watch`` hears of blocks done and in all; it may raise to stop.
     """
     size = max(1, _LOGITS_AT_ONCE // (blocks.context * vocab))
     size = min(size, 64)
@@ -54,4 +58,6 @@ def block_nats(
         )
         sums_B = nats.view(targets_BT.shape).double().sum(dim=1)
         out[start : start + len(sums_B)] = sums_B.cpu().numpy()
+        if watch is not None:
+            watch(start + len(sums_B), len(blocks))
     return out

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wellfit.data import Blocks
-from wellfit.evaluate.losses import block_nats
+from wellfit.evaluate.losses import Watch, block_nats
 from wellfit.probe import interval, units_of
 from wellfit.store import Basis, Evaluation, Split
 from wellfit.tokenizer import Tokenizer
@@ -34,11 +34,23 @@ class Measure:
         self._logits_of, self._tokenizer, self._device = logits_of, tokenizer, device
         self._part, self._summed = part, summed
 
-    def __call__(self, blocks: Blocks, split: Split, *, basis: Basis, step: int) -> Evaluation:
+    def __call__(
+        self,
+        blocks: Blocks,
+        split: Split,
+        *,
+        basis: Basis,
+        step: int,
+        watch: Watch | None = None,
+    ) -> Evaluation:
         """The evaluation of these blocks with the model as it is now."""
-        vocab = self._tokenizer.vocab_size
         nats = block_nats(
-            self._logits_of, blocks, vocab=vocab, device=self._device, part=self._part
+            self._logits_of,
+            blocks,
+            vocab=self._tokenizer.vocab_size,
+            device=self._device,
+            part=self._part,
+            watch=watch,
         )
         if self._summed is not None:
             nats = self._summed(torch.from_numpy(nats).to(self._device)).cpu().numpy()

@@ -137,9 +137,11 @@ def explain_shape(cfg: DecoderRecipe, *, vocab: int) -> Resolved:
         sizes["mlp_width"] = choices["mlp_width"].value
     head_dim = sizes["width"] // sizes["heads"]
     if taken["position"] == "rope" and head_dim % 2 and not problems:
+        even = 2 * sizes["heads"]
+        width = (sizes["width"] // even + 1) * even
         problems.append(
             f"model.heads: {sizes['heads']} heads at width {sizes['width']} are {head_dim} wide, "
-            "and rotary positions need an even number; write model.heads: auto"
+            f"and rotary positions need an even number; write model.width: {width}"
         )
     if problems:
         raise ConfigError(problems)

@@ -68,6 +68,8 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
             ["train.device: cuda, but torch finds no GPU here; write train.device: cpu"]
         )
     shape, sizes = explain_shape(recipe.model, vocab=data.tokenizer.vocab_size)
+    memory = machine.gpu_memory_bytes if on == "cuda" else machine.memory_bytes
+    laws.check_memory(shape, memory_bytes=memory)
     choices: dict[str, Choice] = {"data.path": _absolute(recipe.data.path)}
     if device:
         choices["train.device"] = device
@@ -81,7 +83,6 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
         choices["train.batch"] = laws.batch(shape, train_tokens=data.splits["train"].n_tokens)
         batch = int(choices["train.batch"].value)
     if recipe.train.micro_batch == "auto":
-        memory = machine.gpu_memory_bytes if on == "cuda" else machine.memory_bytes
         choices["train.micro_batch"] = laws.micro_batch(shape, batch, memory_bytes=memory)
     if recipe.evaluate.tokens == "auto":
         choices["evaluate.tokens"] = laws.evaluate_tokens(

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 
 from wellfit.config import AdamW, Muon, Recipe
+from wellfit.errors import ConfigError
 from wellfit.model import Choice, Shape
 from wellfit.plan.machine import Machine
-from wellfit.units import Duration, format_bytes
+from wellfit.units import Duration, format_bytes, format_count
 
 EVALUATIONS = 12  # looks at train and val over a run
 BF16_PAYS = 1.3  # times as fast as float32; below that, rounding is not worth it
@@ -47,6 +48,23 @@ def batch(shape: Shape, *, train_tokens: int) -> Choice:
     if most < sequences:
         return Choice(most, "a twentieth of the train split", "plan.laws.batch")
     return Choice(sequences, reason, "LOG.md, 2026-11-21")
+
+
+def check_memory(shape: Shape, *, memory_bytes: int) -> None:
+    """Raise ``ConfigError`` for a model whose state alone does not fit.
+
+    Weights, gradients and two moments in float32: 16 bytes for each parameter.
+    """
+    parameters = shape.matmul_parameters + (0 if shape.tied else shape.vocab * shape.width)
+    need_bytes = 16 * parameters
+    if need_bytes > memory_bytes:
+        raise ConfigError(
+            [
+                f"model: {format_count(parameters)} parameters at depth {shape.depth} and width "
+                f"{shape.width}; weights, gradients and optimizer take {format_bytes(need_bytes)}, "
+                f"and there are {format_bytes(memory_bytes)}. Lower model.depth or model.width"
+            ]
+        )
 
 
 def activation_bytes(shape: Shape) -> int:

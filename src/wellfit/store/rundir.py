@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,7 +125,8 @@ def write_text_atomic(path: Path, text: str) -> None:
         temporary.replace(path)
         sync_directory(path.parent)
     except OSError as e:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only disk refuses this as well
+            temporary.unlink(missing_ok=True)
         raise WellfitError(
             f"could not write {path}: {e.strerror}. Free some space or check the permissions of "
             f"{path.parent}, then try again"

@@ -36,7 +36,10 @@ def finish(job: Job, state: TrainState, ledger: Ledger, interrupt: Interrupt) ->
         if asked_to_stop:
             return False
         if split in job.data.splits and not _measured_before(job, split, chosen):
-            _measure(job, state, ledger, split, chosen)
+            try:
+                _measure(job, state, ledger, split, chosen, interrupt)
+            except _Stopped:
+                return False
     if not job.ranks.leads:
         return True
     view = read_run(job.run.path)
@@ -80,10 +83,29 @@ def _measured_before(job: Job, split: Split, chosen: int) -> bool:
     return group.agreed(job.ranks, found, device=job.device)
 
 
-def _measure(job: Job, state: TrainState, ledger: Ledger, split: Split, chosen: int) -> None:
+class _Stopped(Exception):
+    """A signal came while a split was being measured."""
+
+
+def _measure(
+    job: Job,
+    state: TrainState,
+    ledger: Ledger,
+    split: Split,
+    chosen: int,
+    interrupt: Interrupt,
+) -> None:
     """Measure a whole split; of train, an evenly spread part as large as val."""
+
+    def watch(done: int, total: int) -> None:
+        ledger.screen.preparing(f"measuring all of {split}, blocks", done, total)
+        # Ranks have to agree before they stop, and do so between splits.
+        if interrupt.signal is not None and job.ranks.world == 1:
+            raise _Stopped
+
     most = job.data.splits["val"].n_tokens if split == "train" else None
     blocks = eval_blocks(job.data.splits[split], context=job.shape.context, max_targets=most)
     ledger.looking(split, chosen)
-    evaluation = measure_of(job, state)(blocks, split, basis="full split", step=chosen)
+    measure = measure_of(job, state)
+    evaluation = measure(blocks, split, basis="full split", step=chosen, watch=watch)
     ledger.looked(evaluation, score(job.counts, blocks))

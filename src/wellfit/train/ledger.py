@@ -37,8 +37,8 @@ class Ledger:
         self._val_loss: float | None = None
         self._sample = ""
         self._status = "starting"
-        self._marked_at = time.monotonic()
-        self._marked_tokens = -1
+        self._went_on_at = time.monotonic()
+        self._span_s, self._span_tokens = 0.0, 0  # of training since the slow series were noted
         self._rate = 0.0
         self._elapsed_s = 0.0
 
@@ -88,14 +88,16 @@ class Ledger:
         self._status = "training"
         self.record.series(step.step, {"loss": loss, "grad_norm": float(step.grad_norm)})
         now = time.monotonic()
+        self._span_s += now - self._went_on_at
+        self._span_tokens += int(step.loss.count)
+        self._went_on_at = now
         last = state.step == self.job.steps_total
-        if now - self._marked_at >= _FLUSH_S or last:
-            if self._marked_tokens >= 0:
-                tokens = state.tokens_seen - self._marked_tokens
-                self._rate = per_second(tokens, now - self._marked_at)
+        if not self._rate or self._span_s >= _FLUSH_S or last:
+            self._rate = per_second(self._span_tokens, self._span_s)
+        if self._span_s >= _FLUSH_S or last:
             self._mark(state, lr=step.lr_scale * state.optimizers.peak_lr)
             self.record.flush()
-            self._marked_tokens, self._marked_at = state.tokens_seen, now
+            self._span_s, self._span_tokens = 0.0, 0
         self._show(state)
 
     def flush(self) -> None:
@@ -107,6 +109,7 @@ class Ledger:
         """A checkpoint was committed."""
         if self.record is not None:
             self.record.event("saved", step, path=at.path.name, generation=at.generation)
+            self._went_on_at = time.monotonic()
 
     def evaluated(
         self, state: TrainState, train: Evaluation, val: Evaluation, sample: str | None
@@ -119,8 +122,7 @@ class Ledger:
         self.record.event("evaluated", state.step, train_loss=train.loss, val_loss=val.loss)
         self._val_loss = val.loss
         self.sample(state.step, sample)
-        # Time spent measuring is not training speed: the rate starts anew.
-        self._marked_tokens, self._marked_at = state.tokens_seen, time.monotonic()
+        self._went_on_at = time.monotonic()  # time spent measuring is not training speed
         self._show(state, now=True)
 
     def sample(self, step: int, text: str | None) -> None:

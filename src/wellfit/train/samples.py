@@ -31,7 +31,7 @@ def write_sample(job: Job, state: TrainState) -> str | None:
         top_k=None,
         top_p=None,
         seed=job.recipe.train.seed,
-        stop_id=None,
+        stop_id=tokenizer.eos_id,
     )
     return tokenizer.decode(np.array(list(ids), dtype=np.int64))
 

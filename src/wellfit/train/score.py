@@ -44,6 +44,8 @@ def score_run(path: Path, split: SplitName) -> dict[str, Any]:
 
     A look at the test split is written into the run's record before it happens.
     """
+    if not (path / "run.db").is_file() and (path / "config.json").is_file():
+        raise RunError(f"{path} is a model and has no splits of its own; add --data PATH")
     again = open_again(path)
     if split not in again.data.splits:
         raise RunError(

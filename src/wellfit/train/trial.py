@@ -47,7 +47,7 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
     return {
         "parameters": parameters,
         "peak_memory_bytes": peak_bytes,
-        "seconds": steps * rehearsed.seen.step_s + laws.EVALUATIONS * rehearsed.seen.evaluation_s,
+        "seconds": _seconds(job, rehearsed, steps=steps),
         "disk_bytes": disk_bytes,
         "problems": _problems(job, peak_bytes=peak_bytes, disk_bytes=disk_bytes, steps=steps),
         "audit": data.audit,
@@ -58,6 +58,17 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
         "baselines": job.baselines.as_dict(),
         "explained": [line._asdict() for line in decision.explained],
     }
+
+
+def _seconds(job: Job, rehearsed: Rehearsed, *, steps: int) -> float:
+    """Training, its evaluations, and the whole splits at the end, in float32 and so slower."""
+    seen = rehearsed.seen
+    sizes = {name: split.n_tokens for name, split in job.data.splits.items()}
+    whole = 2 * sizes["val"] + sizes.get("test", 0)  # train is measured as far as val goes
+    followed = job.train_blocks.n_targets + job.val_blocks.n_targets
+    slower = 3.0 if job.recipe.train.precision == "bf16" else 1.0
+    final_s = slower * seen.evaluation_s * whole / followed
+    return steps * seen.step_s + laws.EVALUATIONS * seen.evaluation_s + final_s
 
 
 def _state_bytes(rehearsed: Rehearsed) -> int:

@@ -36,13 +36,15 @@ def _trajectory(
         "steps_total": (len(val) - 1) * 100,
         "early_stopped": False,
         "diverged_at": None,
+        "epochs": 2.0,
         "recipe": {"optim.lr": 0.02, "model.depth": 4},
     }
     return Trajectory(**{**values, **changes})
 
 
 FALLING = [4.2, 3.0, 2.4, 2.1, 1.9, 1.8, 1.7, 1.62, 1.55, 1.5, 1.45]
-FLAT = [4.2, 2.5, 2.0, 1.8, 1.7, 1.65, 1.62, 1.605, 1.602, 1.601, 1.6]
+FLAT = [4.2, 2.5, 2.0, 1.8, 1.65, 1.62, 1.61, 1.605, 1.602, 1.601, 1.6]
+RESTED = [4.2, 3.4, 3.0, 2.7, 2.5, 2.3, 2.15, 2.05, 2.01, 2.001, 2.0]
 RISING = [4.2, 2.5, 2.0, 1.8, 1.7, 1.65, 1.68, 1.72, 1.78, 1.85, 1.95]
 
 
@@ -59,6 +61,26 @@ def test_val_that_falls_at_the_end_is_undertrained_by_its_gain() -> None:
     assert found.code == "undertrained"
     # the last tenth is the last 100 steps
     assert found.evidence["gain_per_tenth"] == pytest.approx(0.05, abs=0.005)
+
+
+def test_a_curve_that_rests_only_as_the_rate_falls_is_undertrained() -> None:
+    found = verdict(_trajectory(RESTED, RESTED))
+    assert found.code == "undertrained"
+    assert "second half" in found.claim
+
+
+def test_a_flat_curve_that_has_not_read_the_text_once_is_undertrained() -> None:
+    found = verdict(_trajectory(FLAT, FLAT, epochs=0.06))
+    assert found.code == "undertrained"
+    assert "6% of the train text" in found.claim
+
+
+def test_no_signal_that_still_falls_is_told_to_go_on() -> None:
+    falling = verdict(_trajectory(FALLING, FALLING, bigram=1.2))
+    resting = verdict(_trajectory(FLAT, FLAT, bigram=1.2))
+    assert (falling.code, resting.code) == ("no-signal", "no-signal")
+    assert "still falling" in falling.claim and "train.budget" in falling.change
+    assert "stopped falling" in resting.claim and "optim.lr" in resting.change
 
 
 def test_val_that_has_come_to_rest_is_well_fit() -> None:

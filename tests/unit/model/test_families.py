@@ -162,7 +162,7 @@ def test_sizes_that_cannot_be_are_refused_together_with_the_family():
 @pytest.mark.parametrize(
     ("fields", "key", "advice"),
     [
-        ({"width": 30, "heads": 2}, "model.heads", "heads: auto"),
+        ({"width": 30, "heads": 2}, "model.heads", "write model.width: 32"),
         ({"width": 63, "heads": 9}, "model.heads", "even number"),
     ],
 )
