@@ -243,6 +243,26 @@ def test_doctor_and_the_references_answer(wellfit) -> None:
     assert {p["name"] for p in wellfit("config", "presets", "--json").json} >= {"demo", "quick"}
 
 
+def test_the_version_is_one_line(wellfit) -> None:
+    from wellfit import __version__
+
+    assert wellfit("--version").out == f"wellfit {__version__}\n"
+
+
+def test_a_model_folder_has_no_splits_and_says_so(trained: Path, wellfit) -> None:
+    found = wellfit("eval", trained / "model")
+    assert found.code == 2
+    assert "--data" in found.err
+
+
+def test_a_recipe_taken_from_a_run_names_the_next_run_after_it(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wellfit
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert wellfit("train", trained / "recipe.yaml", "train.budget=2 steps").code == 0
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["toy"]
+
+
 def test_explain_says_where_each_value_of_a_run_came_from(trained: Path, wellfit) -> None:
     lines = {line["key"]: line for line in wellfit("config", "explain", trained, "--json").json}
     assert lines["model.depth"]["origin"] == "command line"

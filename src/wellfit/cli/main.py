@@ -35,7 +35,7 @@ def main() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"wellfit {__version__}\n")
-        return
+        sys.exit(0)
     register(app)
     try:
         code = app(prog_name="wellfit", standalone_mode=False)

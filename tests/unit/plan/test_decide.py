@@ -138,3 +138,10 @@ def test_a_batch_that_does_not_fit_is_cut_evenly(text: Path) -> None:
     assert laws.micro_batch(shape, 12, memory_bytes=11 * each).value == 4
     assert laws.micro_batch(shape, 12, memory_bytes=10**15).value == 12
     assert laws.micro_batch(shape, 12, memory_bytes=1).value == 1
+
+
+def test_a_model_that_cannot_fit_is_refused_with_its_size(text: Path) -> None:
+    huge = {"model": {"depth": 400, "width": 8192, "context": 64}}
+    # 400 blocks of 12 * 8192 ** 2 weights are 322 billion, at 16 bytes each
+    with pytest.raises(ConfigError, match=r"322B parameters.*5\.15 TB.*8 GB.*Lower model\.depth"):
+        _decided(_loaded(text, **huge))
