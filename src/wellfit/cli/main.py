@@ -61,4 +61,10 @@ def main() -> None:
         traceback.print_exc()
         sys.stderr.write("\nThis is a bug in wellfit. Please report it with the lines above.\n")
         code = 70
+    if "RANK" in os.environ:
+        # All is written by now.  Threads that torch.distributed leaves behind have been seen to
+        # abort an interpreter that took the time to tear itself down.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
     sys.exit(code or 0)

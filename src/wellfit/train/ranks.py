@@ -47,9 +47,14 @@ def join(device: str) -> Ranks:
     return ranks
 
 
-def leave(ranks: Ranks) -> None:
-    """Leave the group that ``join`` joined."""
+def leave(ranks: Ranks, *, done: bool) -> None:
+    """Leave the group that ``join`` joined; when all is ``done``, no rank before the last is ready.
+
+    After an error there is nobody to wait for: the others may never come.
+    """
     if ranks.world > 1:
+        if done:
+            dist.barrier()
         dist.destroy_process_group()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -211,13 +212,14 @@ def _train(
 
 def _holding(run_dir: RunDir, here: Here, work: Callable[[], Outcome]) -> Outcome:
     """Do the work of the run's one writer, and leave the group of ranks behind."""
+    done = False
     try:
-        if not here.ranks.leads:
-            return work()
-        with RunLock(run_dir):
-            return work()
+        with RunLock(run_dir) if here.ranks.leads else nullcontext():
+            outcome = work()
+        done = True
+        return outcome
     finally:
-        group.leave(here.ranks)
+        group.leave(here.ranks, done=done)
 
 
 def _here(recipe: Recipe, screen: Screen) -> Here:
