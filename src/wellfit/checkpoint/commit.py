@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,10 +158,16 @@ def newest_verified(
     return None
 
 
-def prune(root: Path, *, keep: int, protect: Collection[Path] = ()) -> list[Path]:
-    """Delete all but the newest ``keep`` checkpoints, and all but the newest best; return them."""
-    doomed = committed(root)[: -keep or None] + committed(root, "best")[:-1]
-    gone = [c.path for c in doomed if c.path not in protect]
+def prune(root: Path, *, keep: int, best_step: int | None = None) -> list[Path]:
+    """Delete all but the newest ``keep`` checkpoints and the best of ``best_step``; return them.
+
+    By the step and not the newest: after a fall-back past a damaged checkpoint, the best of a
+    later step, which this attempt has not reached yet, may still lie there.
+    """
+    best = committed(root, "best")
+    kept = [c for c in best if c.step == best_step][-1:] or best[-1:]
+    doomed = committed(root)[: -keep or None] + [c for c in best if c not in kept]
+    gone = [c.path for c in doomed]
     for path in gone:
         # Renamed first: a half-deleted directory must never look like a checkpoint.
         trash = path.with_name(f".trash-{path.name}-{uuid.uuid4().hex[:12]}")

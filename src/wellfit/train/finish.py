@@ -26,7 +26,7 @@ def finish(job: Job, state: TrainState, ledger: Ledger, interrupt: Interrupt) ->
     May be run again after a crash: what the record already holds of the test split is not
     looked at a second time.
     """
-    chosen = choose(job, state)
+    chosen = choose(job, state, ledger)
     state.model.compute = torch.float32  # so that any other float32 program gets the same loss
     names: tuple[Split, ...] = ("train", "val", "test")
     for split in names:
@@ -58,7 +58,7 @@ def conclude_diverged(job: Job, state: TrainState, ledger: Ledger) -> None:
     write_text_atomic(job.run.report, page(read_run(job.run.path)))
 
 
-def choose(job: Job, state: TrainState) -> int:
+def choose(job: Job, state: TrainState, ledger: Ledger) -> int:
     """Load the weights that val chose into the model, and return their step.
 
     Rank 0 names them, and has committed them by then; without waiting for it, another rank
@@ -68,7 +68,9 @@ def choose(job: Job, state: TrainState) -> int:
     names = [c.path.name for c in best if c.step == state.stop.best_step]
     name = group.agreed(job.ranks, names[-1] if names else None, device=job.device)
     if name is None:
-        return state.step  # never evaluated: what there is, is what was asked for
+        wanted = f"the weights that val chose, of step {state.stop.best_step}, are gone"
+        ledger.warned(state.step, f"{wanted}; the model is the one of step {state.step}")
+        return state.step
     chosen = named(job.run.checkpoints, name)
     load_weights(state.model, load(chosen).tensors["model"])
     return chosen.step

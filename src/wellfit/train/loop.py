@@ -62,7 +62,8 @@ def run(job: Job, state: TrainState, nats: NatsOf, ledger: Ledger) -> Outcome:
         if job.ranks.leads:
             ledger.flush()  # first, so that the record reaches at least as far as the checkpoint
             at = commit(job.run.checkpoints, state.step, state.contents())
-            prune(job.run.checkpoints, keep=job.recipe.checkpoint.keep)
+            keep, best = job.recipe.checkpoint.keep, state.stop.best_step
+            prune(job.run.checkpoints, keep=keep, best_step=best)
             ledger.saved(state.step, at)
         saved_s, saved_evaluation = clock.elapsed_s, state.evaluated_step
 

@@ -43,4 +43,4 @@ def save_best(job: Job, state: TrainState) -> None:
     """Commit the weights that val likes best so far; the last such commit is the chosen model."""
     contents = Contents({"model": state.model.state_dict()}, {"step": state.step})
     commit(job.run.checkpoints, state.step, contents, kind="best")
-    prune(job.run.checkpoints, keep=job.recipe.checkpoint.keep)
+    prune(job.run.checkpoints, keep=job.recipe.checkpoint.keep, best_step=state.step)

@@ -119,6 +119,19 @@ def test_pruning_keeps_the_newest_and_the_newest_best(tmp_path: Path) -> None:
     assert [c.step for c in ck.committed(tmp_path, "best")] == [5]
 
 
+def test_pruning_keeps_the_best_of_the_step_that_is_named(tmp_path: Path) -> None:
+    for step in (200, 400, 300, 300):  # 400 is of an attempt that went further
+        ck.commit(tmp_path, step, _contents(step), kind="best")
+    ck.prune(tmp_path, keep=2, best_step=300)
+    assert [c.path.name for c in ck.committed(tmp_path, "best")] == ["best-00000300.g2"]
+
+
+def test_pruning_never_deletes_the_only_best_there_is(tmp_path: Path) -> None:
+    ck.commit(tmp_path, 400, _contents(4), kind="best")
+    ck.prune(tmp_path, keep=2, best_step=300)
+    assert [c.step for c in ck.committed(tmp_path, "best")] == [400]
+
+
 def test_what_a_crash_left_is_swept_and_never_taken_for_a_checkpoint(tmp_path: Path) -> None:
     ck.commit(tmp_path, 1, _contents(1))
     (tmp_path / ".tmp-step-00000002-abc").mkdir()
