@@ -14,6 +14,7 @@ from wellfit.config.fields import (
     PathsOrNull,
     Section,
     Size,
+    Switch,
     Texts,
     TextsOrNull,
     Wanted,
@@ -112,10 +113,20 @@ class Data(Section):
     In a pattern `**` stands for any folders.  Relative paths are looked up from the folder in
     which the command is run.
     """
-    format: Literal["auto", "text", "jsonl", "csv", "tsv", "parquet"] = "auto"
+    format: Literal["auto", "text", "json", "jsonl", "csv", "tsv", "parquet"] = "auto"
     """What the files are; auto goes by their names, less .gz and .zst."""
     text: Annotated[Name, Field(examples=["content"])] = "text"
-    """The column or key that holds the text, in files of records (all formats but text)."""
+    """The column or key that holds the text, in files of records (all formats but text).
+
+    Or a text in which {column} stands for the value of one, such as "{title}\\n{body}".
+    """
+    pattern: Annotated[
+        Name | None, Wanted("a regular expression, or null", "'(?P<label>\\S+) (?P<text>.*)'")
+    ] = None
+    """How each line of a text file is taken apart: a regular expression with (?P<column>...) parts.
+
+    Lines then are records; one that does not match cannot be read.  null for plain text.
+    """
     document: Literal["file", "line", "paragraph"] = "file"
     """What one document is in files of format text; a paragraph ends at a blank line."""
     encoding: Annotated[Name, AfterValidator(_is_encoding), Wanted("an encoding", "latin-1")] = (
@@ -128,6 +139,14 @@ class Data(Section):
     """Whether exact copies of a document that stand in two splits are dropped from one."""
     max_line: Annotated[Size, Field(examples=["64 MB"])] = 64_000_000
     """The longest line or record that is read; a longer one is an error.  Units: bytes."""
+    long: Literal["error", "drop", "cut"] = "error"
+    """What to do with an example longer than the context (not with plain text, which goes on).
+
+    Stop; leave it out; or cut off its end (of a conversation or completion: its start).  Counted
+    in every case.
+    """
+    pack: Switch = True
+    """Whether several short examples share a row, none seeing another; false pads each to a row."""
     split: Split = HashSplit()
     """How documents are divided among train, val and test."""
     cache: Annotated[str | None, Wanted("a folder, or null", "prepared")] = None

@@ -1,4 +1,4 @@
-"""What the model is for, and its shape."""
+"""The model: its shape, or where a published one lies, and what of it is trained."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from wellfit.config.fields import Auto, Count, CountOrAuto, Positive, Section, Wanted, conflict
-
-
-class LanguageModel(Section):
-    """Predict each next token of plain text."""
-
-    kind: Literal["language-model"] = "language-model"
-
-
-Task: TypeAlias = LanguageModel  # becomes a union by kind when a second task is offered
+from wellfit.config.fields import (
+    Auto,
+    Count,
+    CountOrAuto,
+    Fraction,
+    Name,
+    Positive,
+    Section,
+    Switch,
+    Texts,
+    Wanted,
+    conflict,
+)
 
 
 class Decoder(Section):
@@ -80,4 +83,38 @@ class Decoder(Section):
         return self
 
 
-Model: TypeAlias = Decoder  # becomes a union by kind when a second kind is offered
+class Lora(Section):
+    """Small matrices beside frozen weights: all that is trained (LoRA, arXiv:2106.09685)."""
+
+    rank: Annotated[Count, Field(examples=[16])] = 16
+    """Inner size of the small matrices."""
+    alpha: Annotated[Positive, Field(examples=[32.0])] = 32.0
+    """Their product is multiplied by alpha / rank."""
+    dropout: Annotated[Fraction, Field(examples=[0.05])] = 0.0
+    """Share of the small matrices' input set to zero in training."""
+    targets: Annotated[Texts, Field(examples=[["q", "v"]])] = "all"
+    """The layers beside which they stand: all, attention, mlp, or some of q k v o gate up down."""
+    embeddings: Switch = False
+    """Whether embedding and output layer are trained too, whole."""
+    rslora: Switch = False
+    """Whether to multiply by alpha / sqrt(rank) instead (arXiv:2312.03732)."""
+    dora: Switch = False
+    """Whether lengths and directions of the weights are trained apart (arXiv:2402.09353)."""
+
+
+class Pretrained(Section):
+    """A published model, to go on training: our decoder for its family, or an encoder."""
+
+    kind: Literal["pretrained"] = "pretrained"
+    path: Annotated[Name, Field(examples=["models/SmolLM2-135M"])]
+    """A folder with config.json and safetensors, or the id of a model on the Hugging Face Hub."""
+    context: Annotated[CountOrAuto, Field(examples=[1024])] = "auto"
+    """How far back it looks in training, at most what it was made for.  Units: tokens.
+
+    auto is that, or 1024 if that is less.
+    """
+    lora: Lora | None = None
+    """What to train beside frozen weights; null trains every weight."""
+
+
+Model: TypeAlias = Annotated[Decoder | Pretrained, Field(discriminator="kind")]

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from wellfit.config.data import BpeTokenizer, Data, Tokenizer
 from wellfit.config.fields import Section, Wanted, conflict
-from wellfit.config.model import Decoder, LanguageModel, Model, Task
+from wellfit.config.model import Decoder, Model
 from wellfit.config.optim import Linear, Muon, Optim, Schedule
+from wellfit.config.task import LanguageModel, Task
 from wellfit.config.train import Checkpoint, Evaluate, Regularize, Stop, Train
 from wellfit.units import Duration
 

@@ -17,6 +17,7 @@ from wellfit.config.fields import (
     Positive,
     Section,
     Seed,
+    Switch,
     SwitchOrAuto,
     Text,
 )
@@ -86,6 +87,17 @@ class Sample(Section):
     """How freely: 0 always writes the likeliest token, 1 draws as the model says."""
 
 
+class Generate(Section):
+    """How completions are written when they are compared with references (BLEU, chrF, ROUGE)."""
+
+    examples: Annotated[Count, Field(examples=[100])] = 100
+    """How many, evenly spread over val, during training; at the end of the run all of them."""
+    tokens: Annotated[Count, Field(examples=[128])] = 128
+    """The longest completion that is written.  Units: tokens."""
+    beams: Annotated[Count, Field(examples=[4])] = 1
+    """How many candidates are kept at each token; 1 is greedy."""
+
+
 class Evaluate(Section):
     """What is measured during training, and how often."""
 
@@ -93,6 +105,10 @@ class Evaluate(Section):
     """How often the train subset and val are measured."""
     tokens: Annotated[CountOrAuto, Field(examples=[100000])] = "auto"
     """How much of each is measured during training; the last time all of it.  Units: tokens."""
+    metrics: Switch = True
+    """Whether the task's metrics are measured with every evaluation; at the end they always are."""
+    generate: Generate = Generate()
+    """How completions and answers are written, to be held against their references."""
     sample: Sample | None = Sample()
     """The text written at each evaluation; null for none."""
 

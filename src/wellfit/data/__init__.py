@@ -13,10 +13,11 @@ from wellfit.data.cache import cache_folder
 from wellfit.data.prepared import Prepared, prepare, prepare_for_eval
 from wellfit.data.progress import Progress, Stage
 from wellfit.data.sources import SourceFile, Sources, find_sources
-from wellfit.data.stream import Split
+from wellfit.data.stream import Labels, Split
 
 __all__ = [
     "IGNORE",
+    "Labels",
     "Blocks",
     "EvalRows",
     "Prepared",

@@ -23,7 +23,7 @@ from wellfit.data.progress import Listener, Reporter
 from wellfit.data.shards import Shards, starts_file, token_file
 from wellfit.data.sources import Sources, find_sources
 from wellfit.data.split import assign, whole
-from wellfit.data.stream import Split
+from wellfit.data.stream import Labels, Split
 from wellfit.data.vocabulary import round_trip, tokenizer_for
 from wellfit.errors import DataError
 from wellfit.tokenizer import Tokenizer, load_tokenizer
@@ -47,6 +47,7 @@ class Prepared:
     audit: dict[str, Any]
     fingerprint: str  # sha256 of tokenizer, tokens and document starts: equal ones train alike
     folder: Path
+    labels: Labels | None = None  # of classify and regress
 
 
 def prepare(

@@ -10,6 +10,23 @@ import numpy.typing as npt
 
 
 @final
+@dataclass(frozen=True)
+class Labels:
+    """What the numbers beside the examples of a labelled task mean.
+
+    classify  ``Split.labels`` is (n, 1), the index of the class, or with ``several`` (n, classes)
+              of 0 and 1
+    regress   ``Split.labels`` is (n, targets), in the units of the data; ``means`` and ``deviations``
+              are those of the train split
+    """
+
+    names: tuple[str, ...]  # of the classes, sorted; or of the target columns
+    several: bool = False
+    means: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Split:
     """The documents of train, val or test, one after the other, as ids mapped from disk.
@@ -23,6 +40,10 @@ class Split:
     doc_starts: npt.NDArray[np.int64]  # (n_documents,) where each document begins in tokens
     n_bytes: int
     fingerprint: str  # of the prepared data and the split's name: what the batch order hangs on
+    # Of a task with examples, each of which is a document:
+    learned: npt.NDArray[np.bool_] | None = None  # (n_tokens,) which of them are targets
+    labels: npt.NDArray[np.float32] | None = None  # (n_documents, n_labels), see Labels
+    places: npt.NDArray[np.int64] | None = None  # (n_documents, 2) file, and record in it
 
     @property
     def n_tokens(self) -> int:
