@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+IGNORE = -100
+"""Target that adds neither to a sum nor to its count (padding, prompts)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -21,3 +24,11 @@ class Tally:
     def mean(self) -> float:
         """The mean as a Python number.  Synchronises with the device."""
         return float(self.total.detach()) / int(self.count)
+
+
+def counted(targets: Tensor) -> Tensor:
+    """Which targets count, a bool for each: not ``IGNORE`` among integers, not NaN among floats.
+
+    Every loss counts by this, and so must whoever divides by the count before the loss is known.
+    """
+    return ~targets.isnan() if targets.is_floating_point() else targets != IGNORE

@@ -1,0 +1,87 @@
+"""Losses of classification: one label a text, or several.
+
+Dims: B texts, C classes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wellfit.objectives.tally import IGNORE, Tally, counted
+
+
+def class_loss(
+    scores_BC: Tensor,
+    labels_B: Tensor,
+    *,
+    weights_C: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    gamma: float | None = None,
+) -> Tally:
+    """Cross-entropy of each label under the scores, as torch's with reduction "sum".
+
+    ``gamma`` multiplies the part of each class by (1 - p) to its power (focal loss,
+    arXiv:1708.02002); 0 is cross-entropy.
+
+    The count is of labels, also with ``weights_C``: dividing by it makes the gradient that of the
+    weighted risk, however the batch is cut and whatever labels it holds.  Give weights whose mean
+    over the train split is 1, or the rate means something else (decision 0014).
+
+    Shapes   scores_BC (B, C) any float dtype; labels_B (B,) int64, ``IGNORE`` for none.
+    Units    nats, times weights.
+    """
+    scores_BC, counts_B = scores_BC.float(), counted(labels_B)
+    if gamma is None:
+        total = F.cross_entropy(
+            scores_BC,
+            labels_B,
+            weight=weights_C,
+            ignore_index=IGNORE,
+            reduction="sum",
+            label_smoothing=label_smoothing,
+        )
+        return Tally(total, counts_B.sum())
+    C = scores_BC.shape[1]
+    share_BC = F.one_hot(labels_B.where(counts_B, 0), C) * (1 - label_smoothing)
+    share_BC = (share_BC + label_smoothing / C) * counts_B[:, None]
+    if weights_C is not None:
+        share_BC = share_BC * weights_C
+    return Tally((share_BC * _focal(F.log_softmax(scores_BC, dim=-1), gamma)).sum(), counts_B.sum())
+
+
+def several_loss(
+    scores_BC: Tensor,
+    targets_BC: Tensor,
+    *,
+    weights_C: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    gamma: float | None = None,
+) -> Tally:
+    """Binary cross-entropy of each label on its own, as torch's with logits and "sum".
+
+    ``weights_C`` multiplies the loss of a label where it is present (torch's ``pos_weight``), as
+    in ``class_loss`` a weight acts on the texts of its class.  ``label_smoothing`` draws targets
+    towards 1/2; ``gamma`` is that of ``class_loss``.  The count is of pairs of text and label.
+
+    Shapes   scores_BC (B, C) any float dtype; targets_BC (B, C), 1 where the label is present,
+             0 where not, ``IGNORE`` (in floats: NaN) where nobody knows.
+    """
+    scores_BC, counts_BC = scores_BC.float(), counted(targets_BC)
+    present_BC = targets_BC.where(counts_BC, 0).float()
+    present_BC = present_BC * (1 - label_smoothing) + label_smoothing / 2
+    yes_BC = _focal(F.logsigmoid(scores_BC), gamma)
+    no_BC = _focal(F.logsigmoid(-scores_BC), gamma)
+    if weights_C is not None:
+        yes_BC = yes_BC * weights_C
+    losses_BC = torch.lerp(no_BC, yes_BC, present_BC)
+    return Tally((losses_BC * counts_BC).sum(), counts_BC.sum())
+
+
+def _focal(log_p: Tensor, gamma: float | None) -> Tensor:
+    """Nats of each, times (1 - p) to the power gamma."""
+    if gamma is None:
+        return -log_p
+    # where p rounds to 1, a power below 1 would have an infinite slope
+    return -log_p * (-torch.expm1(log_p)).clamp_min(1e-30).pow(gamma)
