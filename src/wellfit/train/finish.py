@@ -8,7 +8,6 @@ from wellfit.checkpoint import committed, load, named
 from wellfit.data import eval_blocks
 from wellfit.diagnose import verdict
 from wellfit.diagnose.trajectory import trajectory
-from wellfit.evaluate import score
 from wellfit.model import write_published
 from wellfit.report import page
 from wellfit.store import Split, read_run, write_text_atomic
@@ -105,9 +104,14 @@ def _measure(
         if interrupt.signal is not None and job.ranks.world == 1:
             raise _Stopped
 
-    most = job.data.splits["val"].n_tokens if split == "train" else None
-    blocks = eval_blocks(job.data.splits[split], context=job.shape.context, max_targets=most)
+    most = job.data.splits["val"].n_targets if split == "train" else None
+    blocks = eval_blocks(
+        job.data.splits[split],
+        context=job.shape.context,
+        max_targets=most,
+        long=job.recipe.data.long,
+    )
     ledger.looking(split, chosen)
     measure = measure_of(job, state)
     evaluation = measure(blocks, split, basis="full split", step=chosen, watch=watch)
-    ledger.looked(evaluation, score(job.counts, blocks))
+    ledger.looked(evaluation, job.baseline(blocks))

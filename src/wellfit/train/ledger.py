@@ -49,13 +49,16 @@ class Ledger:
         job = self.job
         facts = {
             "steps_total": job.steps_total,
-            "epoch_tokens": job.epoch_tokens,
+            "epoch_tokens": job.feed.n_targets,
             "parameters": sum(p.numel() for p in state.model.parameters()),
             "budget": budget,
             "seed": job.recipe.train.seed,
             "machine": job.machine.facts(),
-            "baselines": job.baselines.as_dict(),
-            "bigram_block_nats": job.baselines.bigram_nats.tolist(),
+            "baselines": dict(job.baselines.losses),
+            "mark": job.baselines.mark,
+            "mark_losses": job.baselines.mark_losses.tolist(),
+            "unit": job.unit,
+            "task": job.recipe.task.kind,
         }
         for key, value in facts.items():
             self.record.fact(key, value)
@@ -89,7 +92,7 @@ class Ledger:
         self.record.series(step.step, {"loss": loss, "grad_norm": float(step.grad_norm)})
         now = time.monotonic()
         self._span_s += now - self._went_on_at
-        self._span_tokens += int(step.loss.count)
+        self._span_tokens += step.n_targets
         self._went_on_at = now
         last = state.step == self.job.steps_total
         if not self._rate or self._span_s >= _FLUSH_S or last:
@@ -180,10 +183,10 @@ class Ledger:
             return
         self.record.evaluation(evaluation)
         known = read_run(self.job.run.path).facts().get("baselines_by_split", {})
-        known[evaluation.split] = baselines.as_dict()
+        known[evaluation.split] = dict(baselines.losses)
         self.record.fact("baselines_by_split", known)
         if evaluation.split == "val":
-            self.record.fact("baselines", baselines.as_dict())
+            self.record.fact("baselines", dict(baselines.losses))
 
     def verdict(self, step: int, finding: Finding) -> None:
         """The run was judged."""
@@ -218,9 +221,7 @@ class Ledger:
             loss=self._losses[-1] if self._losses else None,
             smoothed_loss=self._smooth,
             val_loss=self._val_loss,
-            uniform=self.job.baselines.uniform,
-            unigram=self.job.baselines.unigram,
-            bigram=self.job.baselines.bigram,
+            baselines=self.job.baselines.losses,
             tokens_per_s=self._rate,
             time_left_s=None if step_s is None else left * step_s,
             elapsed_s=self._elapsed_s,
