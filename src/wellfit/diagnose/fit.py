@@ -257,8 +257,8 @@ def _undertrained(t: Trajectory) -> Finding | None:
         sure = float((last > 0).mean())
     elif float((half > 0).mean()) >= SURE_FRAC and half_frac > FLAT_FRAC:
         claim = (
-            f"Undertrained: val improved by {half.mean():.3f} {t.unit} ({half_frac:.1%}) per 10% of "
-            "the budget over its second half, and came to rest only as the learning rate fell."
+            f"Undertrained: val improved by {half.mean():.3f} {t.unit} ({half_frac:.1%}) per 10% "
+            "of the budget over its second half, and came to rest only as the learning rate fell."
         )
         sure = float((half > 0).mean())
     elif t.epochs < 1 and not t.early_stopped:

@@ -49,9 +49,20 @@ class Measure:
         watch: Watch | None = None,
     ) -> Evaluation:
         """The evaluation of these blocks with the model as it is now."""
+        scores = self.scores(blocks, watch=watch)
+        return self.evaluation(scores, blocks, split, basis=basis, step=step)
+
+    def scores(self, blocks: Blocks, *, watch: Watch | None = None) -> BlockScores:
+        """Loss and outputs of every block."""
         scores = score_blocks(self._scorer, blocks, part=self._part, watch=watch)
-        if self._summed is not None:
-            scores = BlockScores(*(a if a is None else self._over_ranks(a) for a in scores))
+        if self._summed is None:
+            return scores
+        return BlockScores(*(a if a is None else self._over_ranks(a) for a in scores))
+
+    def evaluation(
+        self, scores: BlockScores, blocks: Blocks, split: Split, *, basis: Basis, step: int
+    ) -> Evaluation:
+        """What the scores say of the split."""
         nats_N = scores.nats_N
         units = units_of(nats_N, blocks.counts, blocks.documents)
         lo, hi = interval(units.totals, units.counts)

@@ -105,7 +105,8 @@ class RunView:
         """What was measured on the splits, in order; of looks repeated at a step, the last."""
         rows = self._ask(
             "SELECT step, split, basis, checkpoint_step, nats, counts, n_bytes, n_documents, "
-            f"loss_lo, loss_hi, unit, metrics FROM evaluations t WHERE {STANDS} AND coalesce(?, split) = split "
+            f"loss_lo, loss_hi, unit, metrics FROM evaluations t "
+            f"WHERE {STANDS} AND coalesce(?, split) = split "
             "ORDER BY step, id",
             split,
         )

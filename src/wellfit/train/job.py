@@ -20,6 +20,7 @@ from wellfit.optim import build_optimizers
 from wellfit.plan import Machine
 from wellfit.store import RunDir, Unit
 from wellfit.train.learn import LossOf, MicroBatch, loss_of, micro_batch, unit_of
+from wellfit.train.outcomes import Judge
 from wellfit.train.ranks import Ranks
 from wellfit.train.state import TrainState
 
@@ -41,6 +42,7 @@ class Job:
     weights_C: np.ndarray | None  # of the classes in the loss, where they differ
     baseline: Baseline
     baselines: Baselines  # on val_blocks
+    judge: Judge
 
     @property
     def device(self) -> str:

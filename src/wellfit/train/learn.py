@@ -42,7 +42,6 @@ from wellfit.objectives import (
     several_loss,
     token_loss,
 )
-
 from wellfit.store import Unit
 
 

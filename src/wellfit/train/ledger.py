@@ -9,13 +9,13 @@ import signal
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from wellfit.checkpoint import Committed
 from wellfit.diagnose import Finding
 from wellfit.evaluate import Baselines
 from wellfit.report import LiveState, Screen
-from wellfit.store import Evaluation, Record, Status, read_run
+from wellfit.store import Evaluation, Record, Sample, Status, read_run
 from wellfit.train.job import Job
 from wellfit.train.state import TrainState
 from wellfit.train.step import NonFinite, StepRecord
@@ -36,6 +36,7 @@ class Ledger:
         self._noted = 0
         self._val_loss: float | None = None
         self._sample = ""
+        self._warned: set[str] = set()
         self._status = "starting"
         self._went_on_at = time.monotonic()
         self._span_s, self._span_tokens = 0.0, 0  # of training since the slow series were noted
@@ -115,7 +116,7 @@ class Ledger:
             self._went_on_at = time.monotonic()
 
     def evaluated(
-        self, state: TrainState, train: Evaluation, val: Evaluation, sample: str | None
+        self, state: TrainState, train: Evaluation, val: Evaluation, sample: Sample | None
     ) -> None:
         """Train and val were measured, and a sample was written."""
         if self.record is None:
@@ -123,21 +124,23 @@ class Ledger:
         self.record.evaluation(train)
         self.record.evaluation(val)
         self.record.event("evaluated", state.step, train_loss=train.loss, val_loss=val.loss)
+        values = {f"val/{name}": m["value"] for name, m in val.metrics.items()}
+        self.record.series(state.step, {k: v for k, v in values.items() if v is not None})
         self._val_loss = val.loss
-        self.sample(state.step, sample)
+        self.sample(sample)
         self._went_on_at = time.monotonic()  # time spent measuring is not training speed
         self._show(state, now=True)
 
-    def sample(self, step: int, text: str | None) -> None:
+    def sample(self, sample: Sample | None) -> None:
         """A sample was written."""
-        cfg = self.job.recipe.evaluate.sample
-        if self.record is not None and cfg is not None and text is not None:
-            self.record.sample(step, cfg.prompt, text)
-            self._sample = text
+        if self.record is not None and sample is not None:
+            self.record.sample(sample.step, sample.prompt, sample.text)
+            self._sample = sample.prompt + sample.text
 
     def warned(self, step: int, text: str) -> None:
-        """Something went wrong that does not concern training."""
-        if self.record is not None:
+        """Something went wrong that does not concern training; said once."""
+        if self.record is not None and text not in self._warned:
+            self._warned.add(text)
             self.record.event("warning", step, text=text)
             self.screen.say(text)
 
@@ -177,14 +180,17 @@ class Ledger:
         if self.record is not None and split == "test":
             self.record.event("looked-at-test", chosen, checkpoint_step=chosen)
 
-    def looked(self, evaluation: Evaluation, baselines: Baselines) -> None:
-        """A whole split was measured."""
+    def looked(self, evaluation: Evaluation, baselines: Baselines, seen: Mapping[str, Any]) -> None:
+        """A whole split was measured, and this is what there is to see of it."""
         if self.record is None:
             return
         self.record.evaluation(evaluation)
         known = read_run(self.job.run.path).facts().get("baselines_by_split", {})
         known[evaluation.split] = dict(baselines.losses)
         self.record.fact("baselines_by_split", known)
+        if seen:
+            outcomes = read_run(self.job.run.path).facts().get("outcomes", {})
+            self.record.fact("outcomes", {**outcomes, evaluation.split: dict(seen)})
         if evaluation.split == "val":
             self.record.fact("baselines", dict(baselines.losses))
 

@@ -13,11 +13,11 @@ from wellfit.train import ranks as group
 from wellfit.train.finish import conclude_diverged, finish
 from wellfit.train.interrupt import Interrupt
 from wellfit.train.job import Job, batch_stream
+from wellfit.train.learn import LossOf
 from wellfit.train.ledger import Ledger
 from wellfit.train.measure import evaluate, save_best
 from wellfit.train.samples import write_sample
 from wellfit.train.state import TrainState
-from wellfit.train.learn import LossOf
 from wellfit.train.step import NonFinite, StepRecord, train_step
 from wellfit.units import Duration
 
@@ -79,6 +79,8 @@ def run(job: Job, state: TrainState, loss_of: LossOf, ledger: Ledger) -> Outcome
             sample = write_sample(job, state)
         except WellfitError as e:  # a text to look at is not worth a run
             ledger.warned(state.step, f"no sample at step {state.step}: {e}")
+        if job.judge.missing:
+            ledger.warned(state.step, job.judge.missing)
         ledger.evaluated(state, train, val, sample)
 
     def look_due() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple, assert_never
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from wellfit.checkpoint import Contents, commit, prune
 from wellfit.config import Chat, Classify, Complete, LanguageModel, Recipe, Regress
-from wellfit.data import Prepared
+from wellfit.data import Blocks, Prepared
+from wellfit.errors import MissingExtra
 from wellfit.evaluate import (
     Baseline,
     Measure,
@@ -25,6 +27,7 @@ from wellfit.store import Evaluation
 from wellfit.train import ranks as group
 from wellfit.train.job import Job
 from wellfit.train.learn import regression_options
+from wellfit.train.outcomes import Written, write_and_compare
 from wellfit.train.state import TrainState
 
 
@@ -45,6 +48,7 @@ def measure_of(job: Job, state: TrainState) -> Measure:
         scorer_of(job.recipe, job.data, state.model, device=job.device),
         job.data.tokenizer,
         unit=job.unit,
+        metrics_of=job.judge.metrics if job.recipe.evaluate.metrics else None,
         part=(job.ranks.rank, job.ranks.world),
         summed=None if job.ranks.world == 1 else summed,
     )
@@ -81,7 +85,23 @@ def evaluate(job: Job, state: TrainState) -> Both:
     """Train subset and val on their fixed blocks, with the weights as they are now."""
     measure = measure_of(job, state)
     train = measure(job.train_blocks, "train", basis="fixed blocks", step=state.step)
-    return Both(train, measure(job.val_blocks, "val", basis="fixed blocks", step=state.step))
+    val = measure(job.val_blocks, "val", basis="fixed blocks", step=state.step)
+    if not job.recipe.evaluate.metrics:
+        return Both(train, val)
+    found = written(job, state.model, job.val_blocks, job.recipe.evaluate.generate.examples)
+    return Both(train, replace(val, metrics={**val.metrics, **found.metrics}))
+
+
+def written(job: Job, model: Any, blocks: Blocks, most: int | None) -> Written:
+    """What the model writes, compared, by rank 0; the others hear of the metrics."""
+    found = Written({}, {})
+    if job.ranks.leads:
+        try:
+            found = write_and_compare(job.judge, model, blocks, most=most)
+        except MissingExtra as e:
+            job.judge.missing = str(e)
+    metrics = group.agreed(job.ranks, dict(found.metrics), device=job.device)
+    return Written(metrics, found.outcomes)
 
 
 def save_best(job: Job, state: TrainState) -> None:

@@ -19,10 +19,10 @@ from wellfit.errors import ConfigError, Diverged
 from wellfit.plan import Rehearsal, laws
 from wellfit.train import ranks as group
 from wellfit.train.job import Job, batch_stream, job_loss, new_state
+from wellfit.train.learn import LossOf
 from wellfit.train.measure import evaluate
 from wellfit.train.samples import write_sample
 from wellfit.train.state import TrainState
-from wellfit.train.learn import LossOf
 from wellfit.train.step import NonFinite, train_step
 
 _MEASURE_FRAC = 0.03  # of a budget in minutes is spent on measuring a step

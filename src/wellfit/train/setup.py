@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,8 +36,9 @@ from wellfit.train import ranks as group
 from wellfit.train.job import Job, job_loss, new_state
 from wellfit.train.learn import LossOf, class_weights
 from wellfit.train.ledger import Ledger
-from wellfit.train.measure import baseline_for
 from wellfit.train.loop import Outcome, run
+from wellfit.train.measure import baseline_for
+from wellfit.train.outcomes import Judge
 from wellfit.train.ranks import Ranks
 from wellfit.train.rehearse import rehearse
 from wellfit.train.state import TrainState
@@ -102,6 +103,7 @@ def make_job(decision: Decision, data: Prepared, shape: Shape, run: RunDir, here
         weights_C=class_weights(recipe.task, data.labels, train),
         baseline=baseline,
         baselines=baseline(blocks["val"]),
+        judge=Judge(recipe, data),
     )
 
 
@@ -264,6 +266,7 @@ def _write_decided(job: Job, asked: dict[str, Explained]) -> None:
             name: {"tokens": s.n_tokens, "documents": s.n_documents, "bytes": s.n_bytes}
             for name, s in job.data.splits.items()
         },
+        "labels": job.data.labels and asdict(job.data.labels),
         "audit": job.data.audit,
     }
     write_text_atomic(job.run.data, json.dumps(facts, indent=1))
