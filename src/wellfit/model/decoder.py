@@ -6,7 +6,7 @@ heads, K per head, F hidden of the MLP, V vocabulary.
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -88,17 +88,46 @@ def rotate(x_BHTK: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
     return x_BHTK * cos_TK + torch.cat((-second, first), dim=-1) * sin_TK
 
 
-def attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor) -> Tensor:
+class Shared(NamedTuple):
+    """What all blocks of one forward pass share."""
+
+    rope: tuple[Tensor, Tensor] | None  # cosine and sine of each token's position
+    mask: Tensor | None  # (B, 1, T, T) added to scores; None: each token sees all before it
+    cache: Cache | None
+    drop: Drop | None
+
+
+def restarted(segments_BT: Tensor) -> Tensor:
+    """The position of each token in its own segment, a run of equal numbers; (B, T) int64."""
+    at_T = torch.arange(segments_BT.shape[1], device=segments_BT.device)
+    begins_BT = F.pad(segments_BT[:, 1:] != segments_BT[:, :-1], (1, 0))
+    return at_T - (at_T * begins_BT).cummax(dim=1).values
+
+
+def segment_mask(segments_BT: Tensor, dtype: torch.dtype) -> Tensor:
+    """What keeps each token to those before it in its segment: 0 or -inf, (B, 1, T, T).
+
+    Padding is a segment like any other, so that no row of scores is empty.
+    """
+    hidden_BTT = (segments_BT[:, :, None] == segments_BT[:, None]).tril().logical_not()
+    return hidden_BTT.new_zeros(hidden_BTT.shape, dtype=dtype).masked_fill(
+        hidden_BTT, float("-inf")
+    )[:, None]
+
+
+def attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, mask: Tensor | None) -> Tensor:
     """Causal attention of the last T of S positions, by whatever is fastest for these sizes."""
     T, S = q_BHTK.shape[2], k_BGSK.shape[2]
-    grouped = k_BGSK.shape[1] != q_BHTK.shape[1]
-    if T == S and not grouped and fused.pays(q_BHTK):
-        return fused.causal_attention(q_BHTK, k_BGSK, v_BGSK)
-    mask = None
-    if 1 < T < S:  # one new token may see all there is, so it needs no mask
+    groups = q_BHTK.shape[1] // k_BGSK.shape[1]
+    if T == S and fused.pays(q_BHTK, grouped=groups > 1):
+        if groups > 1:
+            k_BGSK, v_BGSK = (x.repeat_interleave(groups, dim=1) for x in (k_BGSK, v_BGSK))
+        return fused.causal_attention(q_BHTK, k_BGSK, v_BGSK, mask=mask)
+    causal = mask is None and T == S
+    if mask is None and 1 < T < S:  # one new token may see all there is, so it needs no mask
         mask = torch.ones(T, S, dtype=torch.bool, device=q_BHTK.device).tril(S - T)
     return F.scaled_dot_product_attention(
-        q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=T == S, enable_gqa=grouped
+        q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=causal, enable_gqa=groups > 1
     )
 
 
@@ -118,9 +147,7 @@ class Attention(nn.Module):
             self.norm_q = Norm(shape.head_dim, shape, gain=shape.norm_gain)
             self.norm_k = Norm(shape.head_dim, shape, gain=shape.norm_gain)
 
-    def forward(
-        self, x_BTD: Tensor, rope: tuple[Tensor, Tensor] | None, cache: Cache | None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, shared: Shared) -> Tensor:
         B, T, _ = x_BTD.shape
         heads = (B, T, -1, self.shape.head_dim)
         q_BHTK = self.q(x_BTD).view(heads).transpose(1, 2)
@@ -128,11 +155,11 @@ class Attention(nn.Module):
         v_BGTK = self.v(x_BTD).view(heads).transpose(1, 2)
         if self.shape.qk_norm:
             q_BHTK, k_BGTK = self.norm_q(q_BHTK), self.norm_k(k_BGTK)
-        if rope is not None:
-            q_BHTK, k_BGTK = rotate(q_BHTK, *rope), rotate(k_BGTK, *rope)
-        if cache is not None:
-            k_BGTK, v_BGTK = cache.extend(self.layer, k_BGTK, v_BGTK)
-        y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK)
+        if shared.rope is not None:
+            q_BHTK, k_BGTK = rotate(q_BHTK, *shared.rope), rotate(k_BGTK, *shared.rope)
+        if shared.cache is not None:
+            k_BGTK, v_BGTK = shared.cache.extend(self.layer, k_BGTK, v_BGTK)
+        y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, shared.mask)
         out_BTD: Tensor = self.o(y_BHTK.transpose(1, 2).reshape(B, T, -1))
         return out_BTD
 
@@ -177,14 +204,9 @@ class Block(nn.Module):
         self.norm_mlp = Norm(shape.width, shape, gain=shape.norm_gain)
         self.mlp = MLP(shape)
 
-    def forward(
-        self,
-        x_BTD: Tensor,
-        rope: tuple[Tensor, Tensor] | None,
-        cache: Cache | None,
-        drop: Drop | None,
-    ) -> Tensor:
-        y_BTD = self.attention(self.norm_attention(x_BTD), rope, cache)
+    def forward(self, x_BTD: Tensor, shared: Shared) -> Tensor:
+        drop = shared.drop
+        y_BTD = self.attention(self.norm_attention(x_BTD), shared)
         x_BTD = x_BTD + (y_BTD if drop is None else drop.apply(y_BTD, 1 + 2 * self.layer))
         y_BTD = self.mlp(self.norm_mlp(x_BTD))
         return x_BTD + (y_BTD if drop is None else drop.apply(y_BTD, 2 + 2 * self.layer))
@@ -228,43 +250,67 @@ class Decoder(nn.Module):
         return 1 + 2 * self.shape.depth
 
     def forward(
-        self, tokens_BT: Tensor, *, cache: Cache | None = None, drop: Drop | None = None
+        self,
+        tokens_BT: Tensor,
+        *,
+        segments_BT: Tensor | None = None,
+        cache: Cache | None = None,
+        drop: Drop | None = None,
     ) -> Tensor:
         """Logits (B, T, V) in the compute dtype.
 
         Raises ``ValueError`` for more tokens than the context holds.
         """
-        return self.logits(self.hidden(tokens_BT, cache=cache, drop=drop))
+        return self.logits(self.hidden(tokens_BT, segments_BT=segments_BT, cache=cache, drop=drop))
 
     def hidden(
-        self, tokens_BT: Tensor, *, cache: Cache | None = None, drop: Drop | None = None
+        self,
+        tokens_BT: Tensor,
+        *,
+        segments_BT: Tensor | None = None,
+        cache: Cache | None = None,
+        drop: Drop | None = None,
     ) -> Tensor:
         """The normalised last hidden state (B, T, D): all but the head.
 
         Sampling and chunked losses take the head of a part of it, as logits of a large
         vocabulary are the largest tensor there is.
+
+        ``segments_BT`` numbers the texts that share a row, each a run of its own; padding is -1.
+        None sees another, and in each the positions start from 0.  Not with a cache.
         """
         start = cache.seen if cache is not None else 0
         end = start + tokens_BT.shape[1]
         if end > self.shape.context:
             raise ValueError(f"{end} tokens do not fit in a context of {self.shape.context}")
-        x_BTD = self.embed(tokens_BT)
-        rope = None
-        if self.shape.position == "learned":
-            x_BTD = x_BTD + self.positions.weight[start:end]
+        if segments_BT is None:
+            at: slice | Tensor = slice(start, end)
+            mask = None
         else:
-            rope = (self.cos[start:end].to(self.compute), self.sin[start:end].to(self.compute))
+            assert cache is None, "rows of several texts are for training, not for writing"
+            at, mask = restarted(segments_BT), segment_mask(segments_BT, self.compute)
+        shared = Shared(self._rope(at), mask, cache, drop)
+        x_BTD = self.embed(tokens_BT)
+        if self.shape.position == "learned":
+            x_BTD = x_BTD + self.positions.weight[at]
         x_BTD = x_BTD.to(self.compute)
         if self.norm_embed is not None:
             x_BTD = self.norm_embed(x_BTD)
         if drop is not None:
             x_BTD = drop.apply(x_BTD, 0)
         for block in self.blocks:
-            x_BTD = block(x_BTD, rope, cache, drop)
+            x_BTD = block(x_BTD, shared)
         if cache is not None:
             cache.seen = end
         last_BTD: Tensor = self.norm(x_BTD)
         return last_BTD
+
+    def _rope(self, at: slice | Tensor) -> tuple[Tensor, Tensor] | None:
+        """Cosine and sine at some positions: (T, K), or (B, 1, T, K) where rows differ."""
+        if self.shape.position == "learned":
+            return None
+        cos, sin = self.cos[at].to(self.compute), self.sin[at].to(self.compute)
+        return (cos, sin) if isinstance(at, slice) else (cos[:, None], sin[:, None])
 
     def logits(self, x_BTD: Tensor) -> Tensor:
         """The head: logits of the next token from the last hidden state."""
