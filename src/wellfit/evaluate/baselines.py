@@ -6,7 +6,7 @@ bigram    its share after the token before it, backed off to unigram
 prior     each class by its share of the train split
 mean      every number predicted as the constant that fits the train split best
 
-Dims: V vocabulary, N tokens.
+Dims: V vocabulary, N texts, C classes, L labels.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The loss of every block of a split, and what a labelled task's model said of it.
 
-Dims: N blocks, B blocks at a time, T time, V vocabulary, O outputs.
+Dims: N blocks, B blocks at a time, T time, D model, V vocabulary, O outputs, C classes, L labels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A split, or part of one, measured: the loss of each block, its interval, and the metrics."""
+"""A split, or part of one, measured: the loss of each block, its interval, and the metrics.
+
+Dims: N blocks, O outputs.
+"""
 
 from __future__ import annotations
 

@@ -312,6 +312,11 @@ class Decoder(nn.Module):
         cos, sin = self.cos[at].to(self.compute), self.sin[at].to(self.compute)
         return (cos, sin) if isinstance(at, slice) else (cos[:, None], sin[:, None])
 
+    @property
+    def head_weight(self) -> Tensor:
+        """The head's matrix (V, D), float32; the embedding's where they are tied."""
+        return self.embed.weight if self.head is None else self.head.weight
+
     def logits(self, x_BTD: Tensor) -> Tensor:
         """The head: logits of the next token from the last hidden state."""
         if self.head is None:

@@ -1,6 +1,6 @@
 """One run, decided: what the loop reads and never changes.
 
-Dims: B sequences of a micro-batch, T time, V vocabulary.
+Dims: C classes.
 """
 
 from __future__ import annotations

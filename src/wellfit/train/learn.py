@@ -3,7 +3,7 @@
 Adding a task adds a case here, a reader in ``data`` and its metrics in ``evaluate``; the loop, the
 step and the record know nothing of tasks.
 
-Dims: B rows of a micro-batch, T time, L labels.
+Dims: B rows of a micro-batch, T time, D model, V vocabulary, L labels, C classes.
 """
 
 from __future__ import annotations
