@@ -1,5 +1,6 @@
 """The decoder: its shape, its weights, and its way to and from published layouts."""
 
+from wellfit.model.decode import generate_batch
 from wellfit.model.decoder import Cache, Decoder
 from wellfit.model.dropout import Drop, DropSource
 from wellfit.model.families import Resolved, explain_shape, resolve_shape
@@ -23,6 +24,7 @@ __all__ = [
     "build_decoder",
     "explain_shape",
     "generate",
+    "generate_batch",
     "published_config",
     "published_shape",
     "published_weights",
