@@ -10,6 +10,7 @@ from wellfit.data.batches import (
     train_rows,
 )
 from wellfit.data.cache import cache_folder
+from wellfit.data.examination import Preview, places_of, preview, too_long
 from wellfit.data.prepared import Prepared, prepare, prepare_for_eval
 from wellfit.data.progress import Progress, Stage
 from wellfit.data.sources import SourceFile, Sources, find_sources
@@ -17,10 +18,11 @@ from wellfit.data.stream import Labels, Split
 
 __all__ = [
     "IGNORE",
-    "Labels",
     "Blocks",
     "EvalRows",
+    "Labels",
     "Prepared",
+    "Preview",
     "Progress",
     "Rows",
     "SourceFile",
@@ -31,7 +33,10 @@ __all__ = [
     "cache_folder",
     "eval_blocks",
     "find_sources",
+    "places_of",
     "prepare",
     "prepare_for_eval",
+    "preview",
+    "too_long",
     "train_rows",
 ]

@@ -16,8 +16,8 @@ class Labels:
 
     classify  ``Split.labels`` is (n, 1), the index of the class, or with ``several`` (n, classes)
               of 0 and 1
-    regress   ``Split.labels`` is (n, targets), in the units of the data; ``means`` and ``deviations``
-              are those of the train split
+    regress   ``Split.labels`` is (n, targets), in the units of the data; ``means`` and
+              ``deviations`` are those of the train split
     """
 
     names: tuple[str, ...]  # of the classes, sorted; or of the target columns
