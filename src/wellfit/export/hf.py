@@ -1,6 +1,6 @@
 """Export to the layout of the `transformers` library, checked by reading it back.
 
-Dims: B texts, T time, V vocabulary.
+Dims: B texts, T time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from wellfit.errors import ConfigError, MissingExtra, RunError, WellfitError, need
-from wellfit.model import Decoder, published_weights, read_published
+from wellfit.model import Decoder, published_weights, read_outputs, read_published
 from wellfit.model.publish import staged, write_files
 from wellfit.store import RunDir
 from wellfit.tokenizer import Tokenizer, load_tokenizer
@@ -56,8 +56,17 @@ def export_run(run_dir: Path, to: str, out: Path) -> ExportReport:
             f"Continue it with: wellfit resume {run_dir}"
         )
     decoder, tokenizer = read_published(run.model), load_tokenizer(run.model)
+    outputs = read_outputs(run.model)
+    if outputs is not None and (decoder.shape.pool != "last" or decoder.shape.family == "nanochat"):
+        raise ConfigError(
+            [
+                "no class of transformers computes this model: its labels are read from the "
+                f"{decoder.shape.pool} of a {decoder.shape.family}. Use it with wellfit, or train "
+                "one with task.pool: last and another model.family"
+            ]
+        )
     with staged(out) as folder:
-        write_files(folder, decoder, tokenizer)
+        write_files(folder, decoder, tokenizer, outputs=outputs)
         checked = [_check_weights(folder, decoder), _check_tokenizer(folder, tokenizer)]
         difference = None
         try:
@@ -110,8 +119,13 @@ def _check_with_transformers(
     with _quietly(transformers):
         reader = transformers.AutoTokenizer.from_pretrained(folder)
         theirs = reader(text, add_special_tokens=False)["input_ids"][: decoder.shape.context]
-        model, loading = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
+        is_labelled = decoder.shape.outputs is not None
+        kind = "AutoModelForSequenceClassification" if is_labelled else "AutoModelForCausalLM"
+        model, loading = getattr(transformers, kind).from_pretrained(
+            folder,
+            dtype=torch.float32,
+            output_loading_info=True,
+            attn_implementation="eager",  # the one that knows every family's ways
         )
     if theirs != ids:
         raise WellfitError(f"transformers reads the probe text as {theirs}, and wellfit as {ids}")
@@ -119,9 +133,13 @@ def _check_with_transformers(
     if odd:
         raise WellfitError(f"transformers does not take all of the weights as they are: {odd}")
     with torch.inference_mode():
-        ours_BTV = decoder(torch.tensor([ids]))
-        difference = float((model.eval()(torch.tensor([ids])).logits - ours_BTV).abs().max())
-        largest = float(ours_BTV.abs().max())
+        tokens_BT = torch.tensor([ids])
+        if is_labelled:
+            ours = decoder.outputs_of(tokens_BT, torch.tensor([len(ids)]))
+        else:
+            ours = decoder(tokens_BT)
+        difference = float((model.eval()(tokens_BT).logits - ours).abs().max())
+        largest = float(ours.abs().max())
     if not difference <= LOGITS_RTOL * max(1.0, largest):
         raise WellfitError(
             f"logits differ by {difference:.1e} between transformers and wellfit, "

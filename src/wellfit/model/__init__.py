@@ -6,9 +6,10 @@ from wellfit.model.families import Resolved, explain_shape, resolve_shape
 from wellfit.model.generate import generate
 from wellfit.model.init import build_decoder
 from wellfit.model.laws import Choice
-from wellfit.model.layouts import published_config, published_shape
-from wellfit.model.publish import read_published, write_published
-from wellfit.model.shape import Family, Shape
+from wellfit.model.layouts import published_config
+from wellfit.model.publish import read_outputs, read_published, write_published
+from wellfit.model.settings import published_outputs, published_shape
+from wellfit.model.shape import Family, Outputs, Pool, Shape
 from wellfit.model.weights import published_weights
 
 __all__ = [
@@ -18,14 +19,18 @@ __all__ = [
     "Drop",
     "DropSource",
     "Family",
+    "Outputs",
+    "Pool",
     "Resolved",
     "Shape",
     "build_decoder",
     "explain_shape",
     "generate",
     "published_config",
+    "published_outputs",
     "published_shape",
     "published_weights",
+    "read_outputs",
     "read_published",
     "resolve_shape",
     "write_published",

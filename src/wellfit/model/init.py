@@ -40,10 +40,10 @@ def initial_value(shape: Shape, name: str, size: tuple[int, ...], *, seed: int) 
     Source  nanochat, nanochat/gpt.py (init_weights); GPT-2, "Language Models are Unsupervised
             Multitask Learners", sec. 2.3; the embedding's 0.02 is GPT-2's in every family.
     """
-    if name.endswith(".bias"):
-        return torch.zeros(size)
+    if name.endswith(".bias") or name == "score.weight":
+        return torch.zeros(size)  # a labelled task begins with every answer alike
     if "norm" in name:
-        return torch.ones(size)
+        return torch.full(size, 1 - shape.gain_from)
     draw = _generator(seed, name)
     if name.startswith(("embed.", "positions.")):
         return _normal(draw, size, STD)
