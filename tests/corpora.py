@@ -70,3 +70,16 @@ def stream(tokens: list[int] | np.ndarray, *, doc_starts: list[int] | None = Non
     ids = np.asarray(tokens, dtype=np.uint16)
     starts = np.asarray(doc_starts if doc_starts is not None else [0], dtype=np.int64)
     return Split("train", ids, starts, len(ids), "a" * 64)
+
+
+def examples(
+    sizes: list[int], *, learned: list[int] | None = None, labels: np.ndarray | None = None
+) -> Split:
+    """A split of examples in memory: tokens count up from 1; the last ``learned`` of each count."""
+    starts = np.cumsum([0, *sizes[:-1]], dtype=np.int64)
+    ids = np.arange(1, sum(sizes) + 1, dtype=np.uint16)
+    counted = None
+    if learned is not None:
+        inside = [np.arange(n) >= n - k for n, k in zip(sizes, learned, strict=True)]
+        counted = np.concatenate(inside)
+    return Split("train", ids, starts, len(ids), "b" * 64, learned=counted, labels=labels)

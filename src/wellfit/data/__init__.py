@@ -1,14 +1,7 @@
 """From files to batches: sources, formats, splits, audit, token shards, rows and blocks."""
 
-from wellfit.data.batches import (
-    IGNORE,
-    Blocks,
-    EvalRows,
-    Rows,
-    blocks_per_epoch,
-    eval_blocks,
-    train_rows,
-)
+from wellfit.data.batches import IGNORE, ExampleFeed, Feed, Rows, StreamFeed, train_feed
+from wellfit.data.blocks import Blocks, eval_blocks
 from wellfit.data.cache import cache_folder
 from wellfit.data.prepared import Prepared, prepare, prepare_for_eval
 from wellfit.data.progress import Progress, Stage
@@ -19,7 +12,8 @@ __all__ = [
     "IGNORE",
     "Labels",
     "Blocks",
-    "EvalRows",
+    "ExampleFeed",
+    "Feed",
     "Prepared",
     "Progress",
     "Rows",
@@ -27,11 +21,11 @@ __all__ = [
     "Sources",
     "Split",
     "Stage",
-    "blocks_per_epoch",
+    "StreamFeed",
     "cache_folder",
     "eval_blocks",
     "find_sources",
     "prepare",
     "prepare_for_eval",
-    "train_rows",
+    "train_feed",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 
 from wellfit.checkpoint import committed, load, named
-from wellfit.data import eval_blocks
+from wellfit.data import Blocks, eval_blocks
 from wellfit.diagnose import verdict
 from wellfit.diagnose.trajectory import trajectory
-from wellfit.evaluate import score
+from wellfit.evaluate import BlockScores
 from wellfit.model import write_published
 from wellfit.report import page
 from wellfit.store import Split, read_run, write_text_atomic
@@ -16,7 +19,7 @@ from wellfit.train import ranks as group
 from wellfit.train.interrupt import Interrupt
 from wellfit.train.job import Job
 from wellfit.train.ledger import Ledger
-from wellfit.train.measure import measure_of
+from wellfit.train.measure import measure_of, written
 from wellfit.train.state import TrainState, load_weights
 
 
@@ -105,9 +108,30 @@ def _measure(
         if interrupt.signal is not None and job.ranks.world == 1:
             raise _Stopped
 
-    most = job.data.splits["val"].n_tokens if split == "train" else None
-    blocks = eval_blocks(job.data.splits[split], context=job.shape.context, max_targets=most)
+    most = job.data.splits["val"].n_targets if split == "train" else None
+    blocks = eval_blocks(
+        job.data.splits[split],
+        context=job.shape.context,
+        max_targets=most,
+        long=job.recipe.data.long,
+    )
     ledger.looking(split, chosen)
     measure = measure_of(job, state)
-    evaluation = measure(blocks, split, basis="full split", step=chosen, watch=watch)
-    ledger.looked(evaluation, score(job.counts, blocks))
+    scores = measure.scores(blocks, watch=watch)
+    found = measure.evaluation(scores, blocks, split, basis="full split", step=chosen)
+    seen = {} if split == "train" else _seen(job, state, ledger, blocks, scores)
+    metrics = {**found.metrics, **seen.pop("metrics", {})}
+    ledger.looked(replace(found, metrics=metrics), job.baseline(blocks), seen)
+
+
+def _seen(
+    job: Job, state: TrainState, ledger: Ledger, blocks: Blocks, scores: BlockScores
+) -> dict[str, Any]:
+    """What there is to see of a split beside its loss, and metrics that took writing."""
+    seen = job.judge.outcomes(blocks, scores)
+    if linear := job.judge.against_linear(blocks, scores):
+        seen["linear"] = linear
+    done = written(job, state.model, blocks, None)
+    if job.judge.missing:
+        ledger.warned(state.step, job.judge.missing)
+    return {**seen, **done.outcomes, "metrics": done.metrics}

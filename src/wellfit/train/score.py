@@ -10,14 +10,16 @@ import numpy as np
 import torch
 
 from wellfit.config import recipe_from_dict
-from wellfit.data import eval_blocks, prepare_for_eval
+from wellfit.data import Blocks, eval_blocks, prepare_for_eval
 from wellfit.errors import RunError
-from wellfit.evaluate import Measure, count_train, score
+from wellfit.evaluate import Measure, token_scorer
 from wellfit.model import Decoder, generate, read_published
 from wellfit.store import Evaluation, Record, RunDir, RunLock
 from wellfit.store import Split as SplitName
 from wellfit.tokenizer import Tokenizer, load_tokenizer
 from wellfit.train.again import Again, open_again
+from wellfit.train.learn import unit_of
+from wellfit.train.measure import baseline_for, scorer_of
 from wellfit.train.samples import first_token
 
 
@@ -55,10 +57,7 @@ def score_run(path: Path, split: SplitName) -> dict[str, Any]:
     if split == "test":
         _write_down_look(path, again.step)
     evaluation = _measured(again, split)
-    vocab = again.data.tokenizer.vocab_size
-    blocks = eval_blocks(again.data.splits[split], context=again.model.shape.context)
-    counts = count_train(again.data.splits["train"], vocab=vocab)
-    baselines = score(counts, blocks).as_dict()
+    baselines = dict(baseline_for(again.recipe, again.data)(_blocks(again, split)).losses)
     return _as_result(str(path), evaluation, split, again.recipe.task.kind, baselines)
 
 
@@ -69,7 +68,7 @@ def score_text(target: Path, text: Path) -> dict[str, Any]:
     split = prepare_for_eval(data, opened.tokenizer).splits["test"]
     blocks = eval_blocks(split, context=opened.model.shape.context)
     device = _device()
-    measure = Measure(opened.model.to(device), opened.tokenizer, device=device)
+    measure = Measure(token_scorer(opened.model.to(device), device=device), opened.tokenizer)
     evaluation = measure(blocks, "test", basis="full split", step=opened.step or 0)
     return _as_result(str(target), evaluation, str(text), "language-model", None)
 
@@ -126,10 +125,15 @@ def _device() -> str:
 
 
 def _measured(again: Again, split: SplitName) -> Evaluation:
-    blocks = eval_blocks(again.data.splits[split], context=again.model.shape.context)
-    device = _device()
-    measure = Measure(again.model.to(device), again.data.tokenizer, device=device)
-    return measure(blocks, split, basis="full split", step=again.step)
+    device, recipe = _device(), again.recipe
+    scorer = scorer_of(recipe, again.data, again.model.to(device), device=device)
+    measure = Measure(scorer, again.data.tokenizer, unit=unit_of(recipe.task))
+    return measure(_blocks(again, split), split, basis="full split", step=again.step)
+
+
+def _blocks(again: Again, split: SplitName) -> Blocks:
+    found, context = again.data.splits[split], again.model.shape.context
+    return eval_blocks(found, context=context, long=again.recipe.data.long)
 
 
 def _write_down_look(path: Path, step: int) -> None:
@@ -150,5 +154,4 @@ def _as_result(
         "split": split,
         "task": task,
         "baselines": baselines,
-        "metrics": {},
     }
