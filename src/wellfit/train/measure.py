@@ -10,7 +10,7 @@ from wellfit.evaluate import Measure
 from wellfit.store import Evaluation
 from wellfit.train import ranks as group
 from wellfit.train.job import Job
-from wellfit.train.state import TrainState
+from wellfit.train.state import TrainState, trained_state
 
 
 class Both(NamedTuple):
@@ -41,6 +41,6 @@ def evaluate(job: Job, state: TrainState) -> Both:
 
 def save_best(job: Job, state: TrainState) -> None:
     """Commit the weights that val likes best so far; the last such commit is the chosen model."""
-    contents = Contents({"model": state.model.state_dict()}, {"step": state.step})
+    contents = Contents({"model": trained_state(state.model)}, {"step": state.step})
     commit(job.run.checkpoints, state.step, contents, kind="best")
     prune(job.run.checkpoints, keep=job.recipe.checkpoint.keep, best_step=state.step)
