@@ -382,11 +382,6 @@ class Decoder(nn.Module):
         assert self.score is None, "the head of a labelled task gives no logits of tokens"
         return self.embed.weight if self.head is None else self.head.weight
 
-    @property
-    def head_weight(self) -> Tensor:
-        """The head's matrix (V, D), float32; the embedding's where they are tied."""
-        return self.embed.weight if self.head is None else self.head.weight
-
     def logits(self, x_BTD: Tensor) -> Tensor:
         """The head: logits of the next token from the last hidden state."""
         logits_BTV = F.linear(x_BTD, self.head_weight.to(x_BTD.dtype))

@@ -51,9 +51,14 @@ def initial_value(shape: Shape, name: str, size: tuple[int, ...], *, seed: int) 
     if shape.family == "nanochat":
         if residual or name == "head.weight":
             return torch.zeros(size)
-        bound = math.sqrt(3 / size[1])
-        return torch.from_numpy(draw.random(size, dtype=np.float32)).mul_(2 * bound).sub_(bound)
+        return uniform_value(name, size, bound=math.sqrt(3 / size[1]), seed=seed)
     return _normal(draw, size, STD / math.sqrt(2 * shape.depth) if residual else STD)
+
+
+def uniform_value(name: str, size: tuple[int, ...], *, bound: float, seed: int) -> Tensor:
+    """A draw for the parameter called ``name``, uniform within ``bound`` of zero."""
+    draw = _generator(seed, name).random(size, dtype=np.float32)
+    return torch.from_numpy(draw).mul_(2 * bound).sub_(bound)
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

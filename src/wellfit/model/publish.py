@@ -65,9 +65,9 @@ def write_model(
     ``published_config``) and spares users a warning.
     """
     ends = {"bos_token_id": eos_id, "eos_token_id": eos_id, "pad_token_id": eos_id}
-    _write_json(folder / CONFIG, published_config(decoder.shape, eos_id=eos_id, outputs=outputs))
+    write_json(folder / CONFIG, published_config(decoder.shape, eos_id=eos_id, outputs=outputs))
     if outputs is None:
-        _write_json(folder / GENERATION, ends)
+        write_json(folder / GENERATION, ends)
     save_file(published_weights(decoder), folder / WEIGHTS, metadata={"format": "pt"})
 
 
@@ -110,7 +110,8 @@ def _refuse_what_is_there(out: Path, *, replace: bool) -> None:
 
 
 def _seal(folder: Path) -> None:
-    mode = (folder / CONFIG).stat().st_mode & 0o777  # written by Python: what the umask gives
+    written_by_python = next(folder.glob("*config.json"))
+    mode = written_by_python.stat().st_mode & 0o777  # what the umask gives
     for file in folder.iterdir():
         file.chmod(mode)  # the safetensors library writes 0600
         with file.open("rb") as f:
@@ -163,7 +164,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not (folder / CONFIG).is_file():
         what = f"it holds no {CONFIG}" if folder.is_dir() else "there is no such directory"
         raise ConfigError([f"{folder} is not a model directory: {what}"])
-    return _read_json(folder / CONFIG)
+    return read_json(folder / CONFIG)
 
 
 def checked_shape(folder: Path) -> Shape:
@@ -225,7 +226,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _shard_names(index: Path) -> set[str]:
     """The files that an index names.  Each is joined to a folder, so none may lead out of it."""
-    shards = _read_json(index).get("weight_map")
+    shards = read_json(index).get("weight_map")
     names: list[Any] = list(shards.values()) if isinstance(shards, dict) else [shards]
     for name in names:
         plain = isinstance(name, str) and Path(name).name == name and "\\" not in name
@@ -237,7 +238,8 @@ def _shard_names(index: Path) -> set[str]:
     return set(names)
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in a file.  Raises ``ConfigError``."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
@@ -247,5 +249,6 @@ def _read_json(file: Path) -> dict[str, Any]:
     return found
 
 
-def _write_json(file: Path, value: dict[str, Any]) -> None:
+def write_json(file: Path, value: dict[str, Any]) -> None:
+    """A JSON file that people can read."""
     file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -30,6 +30,21 @@ class Place(NamedTuple):
     theirs: str
     transposed: bool = False  # GPT-2 stores (in, out)
 
+    @property
+    def layers(self) -> list[str]:
+        """The layers of ours whose weights these are; none for a bias."""
+        return [n.removesuffix(".weight") for n in self.ours if n.endswith(".weight")]
+
+    @property
+    def module(self) -> str:
+        """The published layer that holds it."""
+        return self.theirs.rpartition(".")[0]
+
+
+def published_places(shape: Shape) -> list[Place]:
+    """Where every weight of a decoder of this shape lies."""
+    return _places(shape)
+
 
 def _places(shape: Shape) -> list[Place]:
     places = _gpt2_places(shape) if shape.family == "gpt2" else _rope_places(shape)
