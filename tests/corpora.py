@@ -58,6 +58,34 @@ def prepared(
     return prepare(data_of(path, **fields), tokenizer or config.ByteTokenizer(), cache=cache)
 
 
+def examples(
+    path: Path | list[Path] | dict[str, Path],
+    cache: Path,
+    task: config.Task,
+    tokenizer: config.Tokenizer | None = None,
+    **fields: Any,
+) -> Prepared:
+    """Prepare the examples of a task, with bytes as tokens unless told otherwise."""
+    named = {k: str(p) for k, p in path.items()} if isinstance(path, dict) else None
+    data = config.Data(path=named, **fields) if named else data_of(path, **fields)  # type: ignore[arg-type]
+    return prepare(data, tokenizer or config.ByteTokenizer(), task=task, cache=cache)
+
+
+def learned(made: Prepared, name: str) -> list[list[tuple[str, bool]]]:
+    """The documents of a split as runs of text that are learned, or are not."""
+    split = made.splits[name]
+    assert split.learned is not None
+    documents = []
+    borders = split.doc_starts[1:]
+    for ids, flags in zip(
+        np.split(split.tokens, borders), np.split(split.learned, borders), strict=True
+    ):
+        at = np.flatnonzero(np.diff(flags)) + 1
+        runs = zip(np.split(ids, at), np.split(flags, at), strict=True)
+        documents.append([(made.tokenizer.decode(run), bool(flag[0])) for run, flag in runs])
+    return documents
+
+
 def spelled(made: Prepared, name: str) -> list[str]:
     """The documents of a split, decoded from its tokens, each with its end if it has one."""
     split = made.splits[name]
@@ -70,3 +98,16 @@ def stream(tokens: list[int] | np.ndarray, *, doc_starts: list[int] | None = Non
     ids = np.asarray(tokens, dtype=np.uint16)
     starts = np.asarray(doc_starts if doc_starts is not None else [0], dtype=np.int64)
     return Split("train", ids, starts, len(ids), "a" * 64)
+
+
+def examples(
+    sizes: list[int], *, learned: list[int] | None = None, labels: np.ndarray | None = None
+) -> Split:
+    """A split of examples in memory: tokens count up from 1; the last ``learned`` of each count."""
+    starts = np.cumsum([0, *sizes[:-1]], dtype=np.int64)
+    ids = np.arange(1, sum(sizes) + 1, dtype=np.uint16)
+    counted = None
+    if learned is not None:
+        inside = [np.arange(n) >= n - k for n, k in zip(sizes, learned, strict=True)]
+        counted = np.concatenate(inside)
+    return Split("train", ids, starts, len(ids), "b" * 64, learned=counted, labels=labels)

@@ -200,7 +200,7 @@ def _verdict(kind: str, fixed: dict[tuple[str, int], float], best: int) -> dict:
         "claim": claims[kind],
         "evidence": {
             "val_loss": val, "train_loss": train, "gap": val - train, "change": val - before,
-            "bigram": BASELINES["bigram"], "n_blocks": 64,
+            "mark_loss": BASELINES["bigram"], "n_blocks": 64,
         },
         "advice": "" if kind == "well-fit" else "Stop earlier, or add dropout and run again.",
         "change": {} if kind == "well-fit" else {"regularize.dropout": 0.2},

@@ -13,7 +13,7 @@ CHILD = """
 import json, resource, sys
 from pathlib import Path
 from wellfit import config
-from wellfit.data import prepare, train_rows
+from wellfit.data import StreamFeed, prepare
 
 corpus, cache, recipe, allowed = sys.argv[1:]
 recipe = json.loads(recipe)
@@ -24,7 +24,7 @@ now = next(int(line.split()[1]) for line in status.splitlines() if line.startswi
 limit = now * 1024 + int(allowed)
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 made = prepare(data, tokenizer, cache=Path(cache))
-train_rows(made.splits["train"], seed=1, step=10**6, batch=64, context=256)
+StreamFeed(made.splits["train"], context=256).step(10**6, batch=64, seed=1)
 print(sum(split.n_bytes for split in made.splits.values()))
 """
 WORDS = "It was the best of times, it was the worst of times; number {} of them. "

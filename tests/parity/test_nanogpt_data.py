@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.corpora import prepared, write
 from wellfit import config
-from wellfit.data import train_rows
+from wellfit.data import StreamFeed
 
 
 def by_hand(text):
@@ -51,9 +51,9 @@ def test_any_text_is_the_same_data(tmp_path):
 def test_a_row_is_nanogpts_x_and_y(tmp_path):
     path = write(tmp_path / "a.txt", "abcdefgh" * 500)
     split = check_equal(path, tmp_path / "cache").splits["train"]
-    rows = train_rows(split, seed=1, step=0, batch=4, context=16).tokens
-    for x, y, row in zip(rows[:, :-1], rows[:, 1:], rows, strict=True):
+    rows = StreamFeed(split, context=16).step(0, batch=4, seed=1)
+    for x, y in zip(rows.inputs, rows.targets, strict=True):
         # get_batch: x = data[i : i + block_size], y = data[i + 1 : i + 1 + block_size]
-        starts = np.flatnonzero(np.asarray(split.tokens) == row[0])
+        starts = np.flatnonzero(np.asarray(split.tokens) == x[0])
         found = [i for i in starts if np.array_equal(split.tokens[i : i + 16], x)]
         assert any(np.array_equal(split.tokens[i + 1 : i + 17], y) for i in found)

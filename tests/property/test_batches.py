@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.corpora import stream
-from wellfit.data import IGNORE, blocks_per_epoch, eval_blocks, train_rows
+from wellfit.data import IGNORE, StreamFeed, eval_blocks
 
 CONTEXTS = st.integers(1, 12)
 SEEDS = st.integers(0, 2**31)
@@ -16,14 +16,15 @@ SEEDS = st.integers(0, 2**31)
 def starts(split, *, n_rows, seed, batch, context):
     """Where each of the first rows begins: tokens are their own places in these streams."""
     steps = range(-(-n_rows // batch))
-    rows = [train_rows(split, seed=seed, step=s, batch=batch, context=context) for s in steps]
-    return np.concatenate([r.tokens[:, 0] for r in rows])[:n_rows]
+    feed = StreamFeed(split, context=context)
+    rows = [feed.step(s, batch=batch, seed=seed) for s in steps]
+    return np.concatenate([r.inputs[:, 0] for r in rows])[:n_rows]
 
 
 @given(n_tokens=st.integers(30, 200), context=CONTEXTS, seed=SEEDS, batch=st.integers(5, 40))
 def test_each_epoch_visits_each_block_once(n_tokens, context, seed, batch):
     split = stream(range(n_tokens))
-    n_blocks = blocks_per_epoch(split, context=context)
+    n_blocks = StreamFeed(split, context=context).n_rows
     found = starts(split, n_rows=3 * n_blocks, seed=seed, batch=batch, context=context)
     for epoch in np.split(found, 3):
         # blocks of a grid, none twice and none missing
@@ -35,10 +36,10 @@ def test_each_epoch_visits_each_block_once(n_tokens, context, seed, batch):
 @given(seed=SEEDS, step=st.integers(0, 10**9), batch=st.integers(1, 33), world=st.integers(1, 8))
 def test_a_batch_does_not_depend_on_how_many_ranks_share_it(seed, step, batch, world):
     split = stream(range(500))
-    whole = train_rows(split, seed=seed, step=step, batch=batch, context=7)
+    whole = StreamFeed(split, context=7).step(step, batch=batch, seed=seed)
     parts = [whole.rows_for_rank(rank, world) for rank in range(world)]
     # the ranks' rows, one after the other, are the batch
-    assert np.array_equal(np.concatenate([p.tokens for p in parts]), whole.tokens)
+    assert np.array_equal(np.concatenate([p.inputs for p in parts]), whole.inputs)
     assert np.array_equal(np.concatenate([p.samples for p in parts]), whole.samples)
     # and no rank has more than one row more than another
     assert max(len(p.samples) for p in parts) - min(len(p.samples) for p in parts) <= 1
@@ -48,17 +49,17 @@ def test_a_batch_does_not_depend_on_how_many_ranks_share_it(seed, step, batch, w
 def test_rows_do_not_depend_on_how_they_are_grouped_into_batches(seed, batch, at):
     split = stream(range(300))
     in_ones = starts(split, n_rows=(at + 1) * batch, seed=seed, batch=1, context=5)
-    rows = train_rows(split, seed=seed, step=at, batch=batch, context=5)
+    rows = StreamFeed(split, context=5).step(at, batch=batch, seed=seed)
     # step `at` is reached without the steps before it, and is what they would have led to
-    assert np.array_equal(rows.tokens[:, 0], in_ones[at * batch :])
+    assert np.array_equal(rows.inputs[:, 0], in_ones[at * batch :])
 
 
 @given(seeds=st.tuples(SEEDS, SEEDS).filter(lambda pair: pair[0] != pair[1]))
 def test_another_seed_is_another_order(seeds):
     split = stream(range(2000))
-    one, other = (train_rows(split, seed=s, step=0, batch=32, context=8) for s in seeds)
+    one, other = (StreamFeed(split, context=8).step(0, batch=32, seed=s) for s in seeds)
     # 32 rows agreeing by chance: never
-    assert not np.array_equal(one.tokens, other.tokens)
+    assert not np.array_equal(one.inputs, other.inputs)
 
 
 @given(n_tokens=st.integers(2, 200), context=CONTEXTS, at_once=st.integers(1, 9))

@@ -1,142 +1,223 @@
-"""Rows for training and blocks for evaluation, each a pure function of what it is asked for."""
+"""Rows for training, each batch a pure function of (data, seed, step)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple, final
+from abc import ABC, abstractmethod
+from typing import Literal, NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
 
+from wellfit.data.fitting import Fitted, Packing, fit_examples, one_each, pack
 from wellfit.data.permute import draw, draw_below, permuted
 from wellfit.data.stream import Split
 from wellfit.errors import DataError
 
+Ints = npt.NDArray[np.int64]
+
 IGNORE = -100
 """Target that no loss counts; the same number as ``objectives.IGNORE``, which needs torch."""
 
+_STEP = 16  # rows of examples are as long as the longest, up to a multiple of this
+
 
 class Rows(NamedTuple):
-    """The sequences of one step.  ``tokens[:, :-1]`` are the inputs, ``tokens[:, 1:]`` targets."""
+    """Rows of tokens with what is to be predicted: of a step, or of some blocks."""
 
-    tokens: npt.NDArray[np.int64]  # (batch, context + 1)
-    samples: npt.NDArray[np.int64]  # (batch,) number of each row, counted over the whole run
+    inputs: Ints  # (B, T); 0 where padded
+    targets: Ints  # (B, T) the next token, ``IGNORE`` where it does not count; (B, 0) if labelled
+    samples: Ints  # (B,) number of each row, over the whole run or among the blocks
+    segments: Ints | None = None  # (B, T) which example of its row a token is of; -1 padding
+    lengths: Ints | None = None  # (B,) tokens of each labelled example
+    labels: npt.NDArray[np.float32] | None = None  # (B, n_labels)
+
+    def part(self, start: int, end: int) -> Rows:
+        """Some of the rows."""
+        return Rows(*(None if a is None else a[start:end] for a in self))  # type: ignore[arg-type]
 
     def rows_for_rank(self, rank: int, world: int) -> Rows:
         """The rows of one of ``world`` processes: together they are the batch, in order."""
         batch = len(self.samples)
-        part = slice(rank * batch // world, (rank + 1) * batch // world)
-        return Rows(self.tokens[part], self.samples[part])
+        return self.part(rank * batch // world, (rank + 1) * batch // world)
 
 
-class EvalRows(NamedTuple):
-    """Inputs and targets of some blocks; a padded place has input 0 and target ``IGNORE``."""
+class Feed(ABC):
+    """What training reads: a number of rows in an epoch, in an order of its own each time."""
 
-    inputs: npt.NDArray[np.int64]  # (n, context)
-    targets: npt.NDArray[np.int64]  # (n, context)
+    n_rows: int  # in an epoch
+    n_targets: int  # in an epoch
 
+    @abstractmethod
+    def gather(self, rows: Ints, samples: Ints, offsets: Ints) -> Rows:
+        """These rows; ``offsets`` in [0, ``room``) shift each one's cut where there is one."""
 
-def blocks_per_epoch(split: Split, *, context: int) -> int:
-    """How many rows one pass over the split has.  Raises ``DataError`` when not even one fits.
+    @property
+    @abstractmethod
+    def room(self) -> int:
+        """How many places the grid of an epoch's cuts can have."""
 
-    One block fewer than the stream holds, to leave room for the shift of the grid.
-    """
-    if split.n_tokens < context + 1:
-        raise DataError(
-            f"the {split.name} split has {split.n_tokens:,} tokens, and one row takes "
-            f"{context + 1:,} (model.context={context} and one more). "
-            f"Write model.context={max(1, split.n_tokens - 1)} or less, or give more text"
-        )
-    return max(1, (split.n_tokens - context) // context)
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """What the order hangs on."""
 
+    @final
+    def step(self, step: int, *, batch: int, seed: int) -> Rows:
+        """The rows of an optimizer step, computed from nothing but the arguments.
 
-def train_rows(split: Split, *, seed: int, step: int, batch: int, context: int) -> Rows:
-    """The rows of optimizer step ``step``, computed from nothing but the arguments.
-
-    Rows are numbered over the run; row s belongs to epoch s // blocks_per_epoch.  An epoch cuts
-    the stream into blocks of ``context`` targets, on a grid shifted by an offset of its own so
-    that cuts fall elsewhere each time, and visits each block once in a shuffled order.
-    """
-    n_blocks = blocks_per_epoch(split, context=context)
-    samples = np.arange(step * batch, (step + 1) * batch, dtype=np.int64)
-    epochs, positions = np.divmod(samples, n_blocks)
-    starts = np.empty(batch, dtype=np.int64)
-    room = min(context, split.n_tokens - n_blocks * context)
-    for epoch in np.unique(epochs).tolist():
-        inside = epochs == epoch
-        key = (split.fingerprint, seed, epoch)
-        blocks = permuted(positions[inside], n=n_blocks, key=draw("order", *key))
-        starts[inside] = blocks * context + draw_below(room, "offset", *key)
-    return Rows(split.gather(starts, context + 1).astype(np.int64), samples)
+        Rows are numbered over the run; row s belongs to epoch s // n_rows, and an epoch has each
+        row once, in a shuffled order.
+        """
+        samples = np.arange(step * batch, (step + 1) * batch, dtype=np.int64)
+        epochs, positions = np.divmod(samples, self.n_rows)
+        rows, offsets = np.empty_like(samples), np.zeros_like(samples)
+        for epoch in np.unique(epochs).tolist():
+            inside = epochs == epoch
+            key = (self.fingerprint, seed, epoch)
+            rows[inside] = permuted(positions[inside], n=self.n_rows, key=draw("order", *key))
+            offsets[inside] = draw_below(self.room, "offset", *key)
+        return self.gather(rows, samples, offsets)
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class Blocks:
-    """Stretches of a split whose targets are scored: fixed, apart, in the order of the stream."""
+class StreamFeed(Feed):
+    """Plain text: stretches of one stream, cut anew in each epoch."""
 
-    split: Split
-    context: int
-    starts: npt.NDArray[np.int64]  # (n,) position of each block's first input
-    counts: npt.NDArray[np.int64]  # (n,) targets in each block; only the last can be short
-    documents: npt.NDArray[np.int64]  # (n,) document that the first target of each block lies in
-
-    def __len__(self) -> int:
-        return len(self.starts)
-
-    @property
-    def n_targets(self) -> int:
-        """Targets in all blocks."""
-        return int(self.counts.sum())
+    def __init__(self, split: Split, *, context: int) -> None:
+        """Raises ``DataError`` when not even one row fits."""
+        self.split, self.context = split, context
+        if split.n_tokens < context + 1:
+            raise DataError(
+                f"the {split.name} split has {split.n_tokens:,} tokens, and one row takes "
+                f"{context + 1:,} (model.context={context} and one more). "
+                f"Write model.context={max(1, split.n_tokens - 1)} or less, or give more text"
+            )
+        # One block fewer than the stream holds, to leave room for the shift of the grid.
+        self.n_rows = max(1, (split.n_tokens - context) // context)
+        self.n_targets = self.n_rows * context
 
     @property
-    def n_documents(self) -> int:
-        """Documents that any target lies in."""
-        first = self.split.documents_at(self.starts + 1)
-        last = self.split.documents_at(self.starts + self.counts)
-        covered = np.maximum.accumulate(last)
-        seen_before = np.concatenate([[-1], covered[:-1]])
-        return int((last - np.maximum(first - 1, seen_before)).sum())
+    def room(self) -> int:
+        """Shifts of the grid."""
+        return min(self.context, self.split.n_tokens - self.n_targets)
 
-    def rows(self, first: int, last: int) -> EvalRows:
-        """Inputs and targets of blocks ``first`` to ``last`` (not included)."""
-        starts, counts = self.starts[first:last], self.counts[first:last]
-        places = starts[:, None] + np.arange(self.context + 1)
-        tokens = self.split.tokens[np.minimum(places, self.split.n_tokens - 1)].astype(np.int64)
-        padded = np.arange(self.context) >= counts[:, None]
-        inputs, targets = tokens[:, :-1], tokens[:, 1:]
-        return EvalRows(np.where(padded, 0, inputs), np.where(padded, IGNORE, targets))
+    @property
+    def fingerprint(self) -> str:
+        """That of the split."""
+        return self.split.fingerprint
 
-    def n_bytes(self, token_bytes: npt.NDArray[np.int32], *, at_once: int = 1024) -> int:
-        """UTF-8 bytes that the targets stand for, by the tokenizer's ``token_bytes``."""
-        sizes = np.append(token_bytes, 0)  # IGNORE is sent to the last, which is nothing
-        total = 0
-        for first in range(0, len(self), at_once):
-            targets = self.rows(first, first + at_once).targets
-            total += int(sizes[np.where(targets == IGNORE, len(token_bytes), targets)].sum())
-        return total
+    def gather(self, rows: Ints, samples: Ints, offsets: Ints) -> Rows:
+        """Stretches of ``context`` inputs."""
+        starts = rows * self.context + offsets
+        tokens = self.split.gather(starts, self.context + 1).astype(np.int64)
+        return Rows(tokens[:, :-1], tokens[:, 1:], samples)
 
 
-def eval_blocks(split: Split, *, context: int, max_targets: int | None = None) -> Blocks:
-    """Blocks in which every token of the split but the first is a target once.
+@final
+class ExampleFeed(Feed):
+    """Examples, several in a row where they are packed; a labelled one has a row of its own."""
 
-    The last block may be short.  ``max_targets`` keeps so many targets, or a block's worth if
-    that is more, in blocks spread evenly over the split: always the same ones, so that losses
-    measured at different times can be compared block by block.
-
-    Raises ``DataError`` when the split has no target.
-    """
-    n_targets = split.n_tokens - 1
-    if n_targets < 1:
-        raise DataError(
-            f"the {split.name} split has {split.n_tokens} token, and the first token of a "
-            "stream is never a target. Give it more text: see data.split"
+    def __init__(
+        self, split: Split, *, context: int, long: Literal["error", "drop", "cut"], packed: bool
+    ) -> None:
+        """Raises ``DataError`` as ``fit_examples`` does."""
+        self.split, self.context = split, context
+        self.fitted: Fitted = fit_examples(split, context=context, long=long)
+        self.packed = packed and split.labels is None
+        n = len(self.fitted.starts)
+        self.packing: Packing = (
+            pack(self.fitted.inputs, context=context, key=(split.fingerprint,))
+            if self.packed
+            else one_each(n)
         )
-    n_blocks = -(-n_targets // context)
-    chosen = np.arange(n_blocks, dtype=np.int64)
-    if max_targets is not None and max_targets < n_targets:
-        n_chosen = max(1, max_targets // context)
-        chosen = (2 * np.arange(n_chosen, dtype=np.int64) + 1) * n_blocks // (2 * n_chosen)
-    starts = chosen * context
-    counts = np.minimum(context, n_targets - starts)
-    return Blocks(split, context, starts, counts, split.documents_at(starts + 1))
+        self.n_rows = len(self.packing.borders) - 1
+        self.n_targets = int(targets_of(split, self.fitted).sum())
+
+    @property
+    def room(self) -> int:
+        """Examples are where they are."""
+        return 1
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the split."""
+        return self.split.fingerprint
+
+    def gather(self, rows: Ints, samples: Ints, offsets: Ints) -> Rows:
+        """Rows as long as the longest of them; packed ones as long as the context."""
+        first, last = self.packing.borders[rows], self.packing.borders[rows + 1]
+        counts = last - first
+        members = self.packing.members[_ranges(first, counts)]
+        row = np.repeat(np.arange(len(rows)), counts)
+        return laid_out(
+            self.split,
+            self.fitted.starts[members],
+            self.fitted.inputs[members],
+            Layout(row, samples, self.fitted.numbers[members]),
+            length=self.context if self.packed else None,
+        )
+
+
+class Layout(NamedTuple):
+    """Where examples go: example e into ``row[e]``, after those before it in the same row."""
+
+    row: Ints
+    samples: Ints  # number of each row
+    documents: Ints  # of each example
+
+
+def laid_out(
+    split: Split, starts: Ints, inputs: Ints, layout: Layout, *, length: int | None
+) -> Rows:
+    """Rows that hold the examples; as long as the longest row, or as ``length``."""
+    n_rows = len(layout.samples)
+    before = np.cumsum(inputs) - inputs  # inputs of all earlier examples
+    first = np.searchsorted(layout.row, np.arange(n_rows))  # of each row: its first example
+    column = before - before[np.minimum(first, len(inputs) - 1)][layout.row]
+    longest = int(np.bincount(layout.row, weights=inputs, minlength=n_rows).max())
+    width = length or -(-longest // _STEP) * _STEP
+    places = np.repeat(layout.row * width + column, inputs) + _ranges(np.zeros_like(inputs), inputs)
+    source = _ranges(starts, inputs)
+    tokens = np.zeros((n_rows, width), dtype=np.int64)
+    tokens.reshape(-1)[places] = split.tokens[source]
+    if split.labels is not None:
+        none = np.empty((n_rows, 0), dtype=np.int64)
+        labels = split.labels[layout.documents]
+        return Rows(tokens, none, layout.samples, None, inputs, labels)
+    assert split.learned is not None, split.name
+    targets = np.full((n_rows, width), IGNORE, dtype=np.int64)
+    counted = split.learned[source + 1]
+    targets.reshape(-1)[places] = np.where(
+        counted, split.tokens[source + 1].astype(np.int64), IGNORE
+    )
+    several = len(inputs) > n_rows
+    segments = None
+    if several or length is not None:  # a right-padded row of one text needs none
+        segments = np.full((n_rows, width), -1, dtype=np.int64)
+        segments.reshape(-1)[places] = np.repeat(np.arange(len(inputs)) - first[layout.row], inputs)
+    return Rows(tokens, targets, layout.samples, segments)
+
+
+def _ranges(starts: Ints, counts: Ints) -> Ints:
+    """``counts[i]`` numbers from ``starts[i]`` on, for each i, one after the other."""
+    shift = starts - (np.cumsum(counts) - counts)
+    return np.repeat(shift, counts) + np.arange(int(counts.sum()))
+
+
+def targets_of(split: Split, fitted: Fitted) -> Ints:
+    """How many targets each example has; of a labelled one, one."""
+    if split.labels is not None:
+        return np.ones(len(fitted.starts), dtype=np.int64)
+    assert split.learned is not None, split.name
+    before = np.concatenate([[0], np.cumsum(split.learned, dtype=np.int64)])
+    counted: Ints = before[fitted.starts + fitted.inputs + 1] - before[fitted.starts + 1]
+    return counted
+
+
+def train_feed(
+    split: Split, *, context: int, long: Literal["error", "drop", "cut"], packed: bool
+) -> Feed:
+    """The feed that suits a split: of plain text, or of examples.  Raises ``DataError``."""
+    if split.learned is None and split.labels is None:
+        return StreamFeed(split, context=context)
+    return ExampleFeed(split, context=context, long=long, packed=packed)

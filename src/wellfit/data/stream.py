@@ -16,8 +16,8 @@ class Labels:
 
     classify  ``Split.labels`` is (n, 1), the index of the class, or with ``several`` (n, classes)
               of 0 and 1
-    regress   ``Split.labels`` is (n, targets), in the units of the data; ``means`` and ``deviations``
-              are those of the train split
+    regress   ``Split.labels`` is (n, targets), in the units of the data; ``means`` and
+              ``deviations`` are those of the train split
     """
 
     names: tuple[str, ...]  # of the classes, sorted; or of the target columns
@@ -49,6 +49,13 @@ class Split:
     def n_tokens(self) -> int:
         """Tokens in the stream, ends of documents included."""
         return len(self.tokens)
+
+    @property
+    def n_targets(self) -> int:
+        """Targets in the whole of it, of plain text about as many as tokens."""
+        if self.labels is not None:
+            return len(self.labels)
+        return self.n_tokens if self.learned is None else int(self.learned.sum())
 
     @property
     def n_documents(self) -> int:

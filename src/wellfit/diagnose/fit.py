@@ -24,6 +24,11 @@ HALF_FRAC = 0.5
 MOST_SURE_FRAC = 1 - 1 / DRAWS  # all draws on one side say no more than this
 ENOUGH_BLOCKS = 8
 ENOUGH_EVALUATIONS = 4
+MARKS = {
+    "bigram": "counts of pairs of tokens",
+    "prior": "the share of each label",
+    "mean": "the best constant",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Trajectory:
     """What the verdict rests on: the same blocks of each split, measured again and again.
 
     Shapes: steps (E,), train_nats (E, blocks of the train subset), val_nats (E, blocks of val),
-    counts (blocks,) of each.  bigram_nats (blocks of val) is the bigram baseline on val's blocks.
+    counts (blocks,) of each.  mark_losses (blocks of val) is the baseline to pass on val's blocks.
     """
 
     steps: np.ndarray
@@ -39,12 +44,14 @@ class Trajectory:
     train_counts: np.ndarray
     val_nats: np.ndarray
     val_counts: np.ndarray
-    bigram_nats: np.ndarray
+    mark_losses: np.ndarray
     steps_total: int
     early_stopped: bool
     diverged_at: int | None
     epochs: float  # passes over the train split by the last evaluation
     recipe: Mapping[str, Any]  # as dotted keys, so that advice can name values to type
+    mark: str = "bigram"  # the baseline to pass
+    unit: str = "nats"  # of the losses
 
     def times(self, key: str, factor: float) -> dict[str, Any]:
         """A number of the recipe changed by a factor, as advice; nothing where it is not set."""
@@ -100,7 +107,7 @@ def _measured(t: Trajectory) -> dict[str, Any]:
         "epochs": t.epochs,
         "n_evaluations": len(t.steps),
         "n_val_blocks": len(t.val_counts),
-        "bigram_loss": float(t.bigram_nats.sum() / t.val_counts.sum()),
+        "mark_loss": float(t.mark_losses.sum() / t.val_counts.sum()),
     }
 
 
@@ -147,9 +154,9 @@ def _too_little(t: Trajectory) -> Finding:
 
 
 def _no_signal(t: Trajectory) -> Finding | None:
-    """The best evaluation is not surely better than predicting from the previous token alone."""
+    """The best evaluation is not surely better than the baseline to pass."""
     best = int(np.argmin([t.val_loss(i) for i in range(len(t.steps))]))
-    draws = mean_draws(t.val_nats[best] - t.bigram_nats, t.val_counts)
+    draws = mean_draws(t.val_nats[best] - t.mark_losses, t.val_counts)
     sure = float((draws < 0).mean())
     if sure >= SURE_FRAC:
         return None
@@ -158,13 +165,13 @@ def _no_signal(t: Trajectory) -> Finding | None:
     falling = float((gain > 0).mean()) >= SURE_FRAC and bool(matters)
     evidence = {
         **_measured(t),
-        "below_bigram": -float(draws.mean()),
-        "below_bigram_ci95": _spread(-draws),
+        "below_mark": -float(draws.mean()),
+        "below_mark_ci95": _spread(-draws),
         "gain_per_tenth": float(gain.mean()),
     }
     claim = (
-        f"Surely no better than the previous token alone: val {t.val_loss(best):.3f} against "
-        f"{evidence['bigram_loss']:.3f} nats for bigram counts"
+        f"Surely no better than {MARKS[t.mark]}: val {t.val_loss(best):.3f} against "
+        f"{evidence['mark_loss']:.3f} {t.unit}"
     )
     if (draws < 0).any() and (draws > 0).any():
         claim = claim.replace("Surely no better", "Not surely better")
@@ -204,7 +211,7 @@ def _overfit(t: Trajectory) -> Finding | None:
     return Finding(
         "overfit",
         "warn",
-        f"Overfit since step {since}: from there val rose by {rise.mean():.3f} nats while "
+        f"Overfit since step {since}: from there val rose by {rise.mean():.3f} {t.unit} while "
         f"train fell by {-train.mean():.3f}.",
         evidence,
         f"The chosen model is the one of step {since}. More text helps most; else add dropout, "
@@ -244,14 +251,14 @@ def _undertrained(t: Trajectory) -> Finding | None:
     last_frac, half_frac = float(last.mean()) / loss, float(half.mean()) / loss
     if float((last > 0).mean()) >= SURE_FRAC and last_frac > MATTERS_FRAC:
         claim = (
-            f"Undertrained: val still improved by {last.mean():.3f} nats ({last_frac:.1%}) "
+            f"Undertrained: val still improved by {last.mean():.3f} {t.unit} ({last_frac:.1%}) "
             "per 10% of the budget when it ended."
         )
         sure = float((last > 0).mean())
     elif float((half > 0).mean()) >= SURE_FRAC and half_frac > FLAT_FRAC:
         claim = (
-            f"Undertrained: val improved by {half.mean():.3f} nats ({half_frac:.1%}) per 10% of "
-            "the budget over its second half, and came to rest only as the learning rate fell."
+            f"Undertrained: val improved by {half.mean():.3f} {t.unit} ({half_frac:.1%}) per 10% "
+            "of the budget over its second half, and came to rest only as the learning rate fell."
         )
         sure = float((half > 0).mean())
     elif t.epochs < 1 and not t.early_stopped:
@@ -298,7 +305,7 @@ def _well_fit(t: Trajectory) -> Finding | None:
     return Finding(
         "well-fit",
         "info",
-        f"Well fit: val changed by {abs(gain.mean()):.3f} nats over the last 10% of the budget "
+        f"Well fit: val changed by {abs(gain.mean()):.3f} {t.unit} over the last 10% of the budget "
         f"and stands {t.val_loss(-1) - t.train_loss(-1):.3f} above train.",
         evidence,
         "To go lower, change the model or the data: more of the same training will not do it.",
@@ -319,7 +326,7 @@ def _undecided(t: Trajectory) -> Finding:
         "undecided",
         "info",
         f"Cannot tell: the change over the last 10% of the budget lies between {-hi:+.3f} and "
-        f"{-lo:+.3f} nats, too wide to call.",
+        f"{-lo:+.3f} {t.unit}, too wide to call.",
         evidence,
         "Evaluate on more text.",
         {"evaluate.tokens": 4 * int(t.val_counts.sum())},

@@ -1,20 +1,25 @@
 """What counting alone would score: the marks that a model has to pass.
 
-uniform   every token equally likely
+uniform   every token, or class, equally likely
 unigram   its share of the train split
 bigram    its share after the token before it, backed off to unigram
+prior     each class by its share of the train split
+mean      every number predicted as the constant that fits the train split best
 
-Dims: V vocabulary, N tokens.
+Dims: V vocabulary, N texts, C classes, L labels.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
-from wellfit.data import Blocks, Split
+from wellfit.data import Blocks, Labels, Split
 from wellfit.objectives import IGNORE
 
 MOST_TOKENS = 20_000_000  # of train that are counted; more moves a bigram loss by very little
@@ -22,21 +27,24 @@ _PIECE_TOKENS = 1 << 20
 _STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
 _HELD_OUT_FRAC = 0.05
 
+Elementwise: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How often each token, and each pair of neighbours, occurs in the train split.
+    """How often each target, and each pair of a token and its target, occurs in the train split.
 
     Pairs are kept sparsely, as sorted ``first * vocab + second``: a table of all of them would
     be 10 GB for a vocabulary of 50k.
     """
 
     vocab: int
-    single_V: np.ndarray  # int64
+    single_V: np.ndarray  # int64, as a target
+    before_V: np.ndarray  # int64, before a target
     pair_keys: np.ndarray  # int64, sorted
     pair_counts: np.ndarray  # int64
     strength: float  # pseudo-tokens of unigram mixed into each bigram row
-    n_tokens: int
+    n_targets: int
 
     def unigram_probability(self, tokens: np.ndarray) -> np.ndarray:
         """Share of each token, one added to every count so that none is impossible."""
@@ -48,24 +56,71 @@ class Counts:
         at = np.minimum(np.searchsorted(self.pair_keys, keys), max(0, len(self.pair_keys) - 1))
         seen = np.where(self.pair_keys[at] == keys, self.pair_counts[at], 0)
         prior = self.strength * self.unigram_probability(tokens)
-        return (seen + prior) / (self.single_V[before] + self.strength)
+        return (seen + prior) / (self.before_V[before] + self.strength)
 
 
 @dataclass(frozen=True, slots=True)
 class Baselines:
     """Loss of each baseline on the same blocks that the model is measured on.
 
-    Units: nats per target; ``bigram_nats`` are sums per block, for paired comparisons.
+    Units: as the model's loss; ``mark_losses`` are those of ``mark``, the one that a model has to
+    pass, summed per block, for paired comparisons.
     """
 
-    uniform: float
-    unigram: float
-    bigram: float
-    bigram_nats: np.ndarray
+    losses: Mapping[str, float]
+    mark: str
+    mark_losses: np.ndarray
 
-    def as_dict(self) -> dict[str, float]:
-        """As plain JSON."""
-        return {"uniform": self.uniform, "unigram": self.unigram, "bigram": self.bigram}
+
+Baseline = Callable[[Blocks], Baselines]
+"""What was learned from the train split, ready to score blocks."""
+
+
+def baseline_of(train: Split, *, vocab: int, labels: Labels | None, loss: Elementwise) -> Baseline:
+    """The baselines that suit a split: of tokens, of classes, or of numbers.
+
+    ``loss`` is of (predictions, targets) in deviations, elementwise, for numbers alone.
+    """
+    if labels is None:
+        return partial(score, count_train(train, vocab=vocab))
+    assert train.labels is not None, train.name
+    if labels.means:
+        return partial(_constants, train.labels, labels, loss)
+    return partial(_prior, train.labels, labels)
+
+
+def _prior(train_NL: np.ndarray, labels: Labels, blocks: Blocks) -> Baselines:
+    """Classes by their share, one added to every count; several labels each by its own."""
+    labels_NL = _labels(blocks)
+    n, classes = len(train_NL), len(labels.names)
+    if labels.several:
+        share_L = (train_NL.sum(axis=0) + 1) / (n + 2)
+        nats = -np.log(np.where(labels_NL > 0, share_L, 1 - share_L)).mean(axis=1)
+        uniform = math.log(2)
+    else:
+        seen_C = np.bincount(train_NL[:, 0].astype(np.int64), minlength=classes)
+        nats = -np.log((seen_C + 1) / (n + classes))[labels_NL[:, 0].astype(np.int64)]
+        uniform = math.log(classes)
+    return Baselines({"uniform": uniform, "prior": float(nats.mean())}, "prior", nats)
+
+
+def _constants(
+    train_NL: np.ndarray, labels: Labels, loss: Elementwise, blocks: Blocks
+) -> Baselines:
+    """The best of a hundred quantiles and the mean, judged on the train split."""
+    means_L, deviations_L = np.array(labels.means), np.array(labels.deviations)
+    wanted_NL = (train_NL - means_L) / deviations_L
+    tried = [np.zeros_like(means_L), *np.quantile(wanted_NL, np.linspace(0.01, 0.99, 99), axis=0)]
+    losses = np.stack([loss(np.broadcast_to(c, wanted_NL.shape), wanted_NL).mean(0) for c in tried])
+    best_L = np.stack(tried)[losses.argmin(axis=0), np.arange(len(means_L))]
+    targets = (_labels(blocks) - means_L) / deviations_L
+    found = loss(np.broadcast_to(best_L, targets.shape), targets).mean(axis=1)
+    return Baselines({"mean": float(found.mean())}, "mean", found)
+
+
+def _labels(blocks: Blocks) -> np.ndarray:
+    assert blocks.split.labels is not None, blocks.split.name
+    return np.asarray(blocks.split.labels[blocks.documents], dtype=np.float64)
 
 
 def count_train(split: Split, *, vocab: int) -> Counts:
@@ -75,16 +130,14 @@ def count_train(split: Split, *, vocab: int) -> Counts:
     """
     pieces = parts = _pieces(split)
     if len(pieces) == 1:
-        parts = np.array_split(pieces[0], [int(len(pieces[0]) * (1 - _HELD_OUT_FRAC))])
+        kept = int(pieces[0].shape[1] * (1 - _HELD_OUT_FRAC))
+        parts = np.split(pieces[0], [kept], axis=1)
     held = max(1, int(len(parts) * _HELD_OUT_FRAC))
     fitted = _count(parts[:-held], vocab=vocab, strength=1.0)
-    after = [part for part in parts[-held:] if len(part) > 1]
     best, best_nats = _STRENGTHS[0], math.inf
     for strength in _STRENGTHS:
-        trial = Counts(
-            vocab, fitted.single_V, fitted.pair_keys, fitted.pair_counts, strength, fitted.n_tokens
-        )
-        nats = sum(-np.log(trial.bigram_probability(p[:-1], p[1:])).sum() for p in after)
+        trial = replace(fitted, strength=strength)
+        nats = sum(-np.log(trial.bigram_probability(*p)).sum() for p in parts[-held:])
         if nats < best_nats:
             best, best_nats = strength, float(nats)
     return _count(pieces, vocab=vocab, strength=best)
@@ -102,31 +155,48 @@ def score(counts: Counts, blocks: Blocks) -> Baselines:
         nats[counted] = -np.log(counts.bigram_probability(tokens, targets))
         bigram_nats[start : start + len(nats)] = nats.sum(axis=1)
         targets_seen += int(counted.sum())
-    return Baselines(
-        uniform=math.log(counts.vocab),
-        unigram=unigram / targets_seen,
-        bigram=float(bigram_nats.sum()) / targets_seen,
-        bigram_nats=bigram_nats,
-    )
+    losses = {
+        "uniform": math.log(counts.vocab),
+        "unigram": unigram / targets_seen,
+        "bigram": float(bigram_nats.sum()) / targets_seen,
+    }
+    return Baselines(losses, "bigram", bigram_nats)
 
 
 def _pieces(split: Split) -> list[np.ndarray]:
-    """The train split in pieces, or as many evenly spread ones as ``MOST_TOKENS`` allows."""
+    """Pairs of a token and the target after it, (2, n) each, of the whole train split.
+
+    Or of as many evenly spread stretches of it as ``MOST_TOKENS`` allows.
+    """
     size = min(_PIECE_TOKENS, split.n_tokens)
     starts = np.arange(0, split.n_tokens - size + 1, size)
     most = max(1, MOST_TOKENS // size)
     if len(starts) > most:
         starts = starts[np.linspace(0, len(starts) - 1, most).round().astype(int)]
-    return [split.gather(starts[i : i + 1], size)[0].astype(np.int64) for i in range(len(starts))]
+    return [_pairs(split, start, start + size) for start in starts.tolist()]
+
+
+def _pairs(split: Split, start: int, end: int) -> np.ndarray:
+    tokens = split.tokens[start:end].astype(np.int64)
+    pairs = np.stack([tokens[:-1], tokens[1:]])
+    if split.learned is None:
+        return pairs
+    counted = np.array(split.learned[start + 1 : end])
+    # The first token of an example follows nothing.
+    inside = split.doc_starts[(split.doc_starts > start) & (split.doc_starts < end)]
+    counted[inside - start - 1] = False
+    return pairs[:, counted]
 
 
 def _count(pieces: list[np.ndarray], *, vocab: int, strength: float) -> Counts:
-    single_V = np.zeros(vocab, dtype=np.int64)
+    single_V, before_V = np.zeros((2, vocab), dtype=np.int64)
     keys, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    for piece in pieces:
-        single_V += np.bincount(piece, minlength=vocab)
-        new_keys, new_counts = np.unique(piece[:-1] * vocab + piece[1:], return_counts=True)
+    for before, after in pieces:
+        single_V += np.bincount(after, minlength=vocab)
+        before_V += np.bincount(before, minlength=vocab)
+        new_keys, new_counts = np.unique(before * vocab + after, return_counts=True)
         keys, back = np.unique(np.concatenate((keys, new_keys)), return_inverse=True)
         both = np.concatenate((counts, new_counts))
         counts = np.bincount(back, weights=both).astype(np.int64)
-    return Counts(vocab, single_V, keys, counts, strength, int(single_V.sum()))
+    n_targets = int(single_V.sum())
+    return Counts(vocab, single_V, before_V, keys, counts, strength, n_targets)

@@ -1,63 +1,141 @@
-"""The loss of every block of a split.
+"""The loss of every block of a split, and what a labelled task's model said of it.
 
-Dims: N blocks, B blocks at a time, T time, V vocabulary.
+Dims: N blocks, B blocks at a time, T time, D model, V vocabulary, O outputs, C classes, L labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wellfit.data import Blocks
-from wellfit.objectives import IGNORE
+from wellfit.data import Blocks, Labels, Rows
+from wellfit.objectives import IGNORE, linear_nats, regression_losses
 
-LogitsOf = Callable[[Tensor], Tensor]
-"""Token ids (B, T) in, logits (B, T, V) out."""
+
+class Scored(NamedTuple):
+    """Some rows, scored."""
+
+    nats_B: Tensor  # summed over the targets of each row
+    outputs_BO: Tensor | None = None  # of a labelled task
+
+
+Scorer = Callable[[Rows], Scored]
+"""How rows are scored by a model as it is now; without gradients."""
 
 Watch = Callable[[int, int], None]
 """Hears of work done, and of how much there is."""
 
-_LOGITS_AT_ONCE = 1 << 24  # logits held at a time; 64 MB in float32
+_PLACES_AT_ONCE = 1 << 14  # inputs held at a time
+
+
+class BlockScores(NamedTuple):
+    """All blocks, scored."""
+
+    nats_N: np.ndarray  # float64
+    outputs_NO: np.ndarray | None  # float32, of a labelled task
 
 
 @torch.inference_mode()
-def block_nats(
-    logits_of: LogitsOf,
+def score_blocks(
+    scorer: Scorer,
     blocks: Blocks,
     *,
-    vocab: int,
-    device: str,
     part: tuple[int, int] = (0, 1),
     watch: Watch | None = None,
-) -> np.ndarray:
-    """Summed nats of each block, (N,) float64.
+) -> BlockScores:
+    """Summed loss of each block.
 
     ``part`` (rank, world) computes every world-th group of blocks and leaves zeros elsewhere,
     so that ranks can share the work and sum.  Weighted by targets, never by blocks: divide the
     sum by ``blocks.counts``.  ``watch`` hears of blocks done and in all; it may raise to stop.
     """
-    size = max(1, _LOGITS_AT_ONCE // (blocks.context * vocab))
-    size = min(size, 64)
-    out = np.zeros(len(blocks))
-    for turn, start in enumerate(range(0, len(blocks), size)):
+    nats_N, outputs_NO = np.zeros(len(blocks)), None
+    for turn, rows in enumerate(blocks.batches(_PLACES_AT_ONCE)):
         if turn % part[1] != part[0]:
             continue
-        rows = blocks.rows(start, min(start + size, len(blocks)))
+        scored = scorer(rows)
+        nats_N[rows.samples] = scored.nats_B.double().cpu().numpy()
+        if scored.outputs_BO is not None:
+            if outputs_NO is None:
+                outputs_NO = np.zeros((len(blocks), scored.outputs_BO.shape[1]), dtype=np.float32)
+            outputs_NO[rows.samples] = scored.outputs_BO.float().cpu().numpy()
+        if watch is not None:
+            watch(int(rows.samples[-1]) + 1, len(blocks))
+    return BlockScores(nats_N, outputs_NO)
+
+
+def token_scorer(model: Any, *, device: str) -> Scorer:
+    """Nats of each row's counted tokens under a decoder."""
+
+    def score(rows: Rows) -> Scored:
         tokens_BT = torch.from_numpy(rows.inputs).to(device)
         targets_BT = torch.from_numpy(rows.targets).to(device)
-        logits_BTV = logits_of(tokens_BT)
-        nats = F.cross_entropy(
+        hidden_TD = model.hidden(tokens_BT).flatten(0, 1)
+        nats_T = linear_nats(
+            hidden_TD, model.head_weight, targets_BT.flatten(), softcap=model.shape.softcap
+        )
+        return Scored(nats_T.view(targets_BT.shape).double().sum(dim=1))
+
+    return score
+
+
+def logits_scorer(logits_of: Callable[[Tensor], Tensor], *, device: str) -> Scorer:
+    """The same from anything that turns tokens (B, T) into logits (B, T, V)."""
+
+    def score(rows: Rows) -> Scored:
+        targets_BT = torch.from_numpy(rows.targets).to(device)
+        logits_BTV = logits_of(torch.from_numpy(rows.inputs).to(device))
+        nats_T = F.cross_entropy(
             logits_BTV.flatten(0, 1).float(),
             targets_BT.flatten(),
             ignore_index=IGNORE,
             reduction="none",
         )
-        sums_B = nats.view(targets_BT.shape).double().sum(dim=1)
-        out[start : start + len(sums_B)] = sums_B.cpu().numpy()
-        if watch is not None:
-            watch(start + len(sums_B), len(blocks))
-    return out
+        return Scored(nats_T.view(targets_BT.shape).double().sum(dim=1))
+
+    return score
+
+
+def class_scorer(model: Any, *, several: bool, device: str) -> Scorer:
+    """Nats of each text's label (with ``several``, the mean over the labels), and the scores."""
+
+    def score(rows: Rows) -> Scored:
+        scores_BC, labels_BL = _outputs(model, rows, device)
+        if several:
+            nats_BC = F.binary_cross_entropy_with_logits(scores_BC, labels_BL, reduction="none")
+            return Scored(nats_BC.mean(dim=1), scores_BC)
+        return Scored(
+            F.cross_entropy(scores_BC, labels_BL[:, 0].long(), reduction="none"), scores_BC
+        )
+
+    return score
+
+
+def number_scorer(model: Any, labels: Labels, options: dict[str, Any], *, device: str) -> Scorer:
+    """The loss of each text's numbers, their mean where there are several, and the predictions.
+
+    The loss is that of training, on targets in deviations of train; the predictions are in the
+    units of the data.
+    """
+    means_L, deviations_L = torch.tensor(labels.means), torch.tensor(labels.deviations)
+
+    def score(rows: Rows) -> Scored:
+        predicted_BL, labels_BL = _outputs(model, rows, device)
+        means, deviations = means_L.to(device), deviations_L.to(device)
+        losses_BL = regression_losses(predicted_BL, (labels_BL - means) / deviations, **options)
+        return Scored(losses_BL.mean(dim=1), predicted_BL * deviations + means)
+
+    return score
+
+
+def _outputs(model: Any, rows: Rows, device: str) -> tuple[Tensor, Tensor]:
+    assert rows.lengths is not None and rows.labels is not None, "rows of a labelled task"
+    tokens_BT = torch.from_numpy(rows.inputs).to(device)
+    lengths_B = torch.from_numpy(rows.lengths).to(device)
+    outputs = model.outputs_of(tokens_BT, lengths_B)
+    return outputs.float(), torch.from_numpy(rows.labels).to(device)

@@ -19,9 +19,14 @@ from torch import Tensor
 LONGEST = 512  # beyond this the (T, T) weights cost more memory than they save time
 
 
-def pays(q_BHTK: Tensor) -> bool:
-    """Whether attention that keeps its weights is the faster one here: short, and on a CPU."""
-    return q_BHTK.device.type == "cpu" and q_BHTK.shape[2] <= LONGEST
+def pays(q_BHTK: Tensor, *, grouped: bool) -> bool:
+    """Whether attention that keeps its weights is the faster one here: short, and on a CPU.
+
+    With shared key-value heads, which have to be copied, only in bfloat16: torch's backward pass
+    is twice as slow there, and a third faster in float32 (8 heads, 2 shared, context 256).
+    """
+    short = q_BHTK.device.type == "cpu" and q_BHTK.shape[2] <= LONGEST
+    return short and not (grouped and q_BHTK.dtype == torch.float32)
 
 
 class CausalAttention(torch.autograd.Function):
@@ -32,31 +37,49 @@ class CausalAttention(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, mask: Tensor | None, scale: float
+    ) -> Tensor:
         B, H, T, K = q_BHTK.shape
         q_NTK, k_NTK, v_NTK = (x.reshape(-1, T, K) for x in (q_BHTK, k_BHTK, v_BHTK))
-        mask_TT = q_NTK.new_full((T, T), float("-inf")).triu_(1)
-        weights_NTT = torch.baddbmm(mask_TT, q_NTK, k_NTK.mT, alpha=K**-0.5).softmax(-1)
+        if mask is None:
+            mask = q_NTK.new_full((T, T), float("-inf")).triu_(1)
+        scores_NTT = q_NTK.new_empty(B, H, T, T).copy_(mask).view(-1, T, T)
+        weights_NTT = scores_NTT.baddbmm_(q_NTK, k_NTK.mT, alpha=scale).softmax(-1)
         ctx.save_for_backward(q_NTK, k_NTK, v_NTK, weights_NTT)
+        ctx.scale = scale
         return torch.bmm(weights_NTT, v_NTK).view(B, H, T, K)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q_NTK, k_NTK, v_NTK, weights_NTT = ctx.saved_tensors
         shape = grads[0].shape
         g_NTK = grads[0].reshape(v_NTK.shape)
-        scale = q_NTK.shape[-1] ** -0.5
         dv_NTK = torch.bmm(weights_NTT.mT, g_NTK)
         dw_NTT = torch.bmm(g_NTK, v_NTK.mT)
         ds_NTT = torch._softmax_backward_data(dw_NTT, weights_NTT, -1, weights_NTT.dtype)
-        dq_NTK = torch.bmm(ds_NTT, k_NTK).mul_(scale)
-        dk_NTK = torch.bmm(ds_NTT.mT, q_NTK).mul_(scale)
-        return dq_NTK.view(shape), dk_NTK.view(shape), dv_NTK.view(shape)
+        dq_NTK = torch.bmm(ds_NTT, k_NTK).mul_(ctx.scale)
+        dk_NTK = torch.bmm(ds_NTT.mT, q_NTK).mul_(ctx.scale)
+        return dq_NTK.view(shape), dk_NTK.view(shape), dv_NTK.view(shape), None, None
 
 
-def causal_attention(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor) -> Tensor:
-    """Softmax of causal scores, times the values; every tensor (B, H, T, K)."""
-    y_BHTK: Tensor = CausalAttention.apply(q_BHTK, k_BHTK, v_BHTK)  # type: ignore[no-untyped-call]
+def causal_attention(
+    q_BHTK: Tensor,
+    k_BHTK: Tensor,
+    v_BHTK: Tensor,
+    *,
+    mask: Tensor | None = None,
+    scale: float | None = None,
+) -> Tensor:
+    """Softmax of causal scores, times the values; every tensor (B, H, T, K).
+
+    ``mask`` (B, 1, T, T) is added to the scores in place of the causal one; ``scale`` multiplies
+    them (None: the inverse root of K).
+    """
+    scale = q_BHTK.shape[-1] ** -0.5 if scale is None else scale
+    y_BHTK: Tensor = CausalAttention.apply(  # type: ignore[no-untyped-call]
+        q_BHTK, k_BHTK, v_BHTK, mask, scale
+    )
     return y_BHTK
 
 

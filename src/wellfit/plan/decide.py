@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from wellfit.config import Explained, Recipe, known, recipe_from_dict, to_dict
-from wellfit.data import Prepared, blocks_per_epoch
+from wellfit.data import Feed, Prepared
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Shape, explain_shape
 from wellfit.plan import laws
@@ -80,28 +80,24 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
     choices |= sizes
     batch = recipe.train.batch
     if batch == "auto":
-        choices["train.batch"] = laws.batch(shape, train_tokens=data.splits["train"].n_tokens)
+        choices["train.batch"] = laws.batch(shape, data.splits["train"])
         batch = int(choices["train.batch"].value)
     if recipe.train.micro_batch == "auto":
         choices["train.micro_batch"] = laws.micro_batch(shape, batch, memory_bytes=memory)
     if recipe.evaluate.tokens == "auto":
-        choices["evaluate.tokens"] = laws.evaluate_tokens(
-            shape, val_tokens=data.splits["val"].n_tokens
-        )
+        choices["evaluate.tokens"] = laws.evaluate_tokens(shape, data.splits["val"])
     choices |= laws.rates(recipe, shape, tokens_per_step=batch * shape.context)
     decision = Decision(recipe, _vocabulary(recipe, shape)).with_choices(choices)
     return decision, shape
 
 
-def decide_horizon(decision: Decision, data: Prepared, shape: Shape, seen: Rehearsal) -> Decision:
+def decide_horizon(decision: Decision, feed: Feed, seen: Rehearsal) -> Decision:
     """The second round: how many steps, how often to evaluate, on how much.
 
     From here on the run is a function of its recipe: nothing depends on the clock but when a
     checkpoint is written.
     """
     recipe = decision.recipe
-    batch = known(recipe.train.batch)
-    per_epoch = blocks_per_epoch(data.splits["train"], context=shape.context)
     choices: dict[str, Choice] = {}
     if recipe.train.compile == "auto":
         choices["train.compile"] = Choice(seen.compiled, *laws.compile_reason(seen.compiled))
@@ -111,11 +107,13 @@ def decide_horizon(decision: Decision, data: Prepared, shape: Shape, seen: Rehea
         case "steps":
             steps, reason = int(budget.amount), ""
         case "tokens":
-            steps = math.ceil(budget.amount / (batch * shape.context))
-            reason = f"{budget} in steps of {batch * shape.context} tokens"
+            per_step = known(recipe.train.batch) * feed.n_targets / feed.n_rows
+            steps = math.ceil(budget.amount / per_step)
+            reason = f"{budget} in steps of {per_step:.0f} targets"
         case "epochs":
-            steps = math.ceil(budget.amount * per_epoch / batch)
-            reason = f"{budget} of {per_epoch} sequences in steps of {batch}"
+            batch = known(recipe.train.batch)
+            steps = math.ceil(budget.amount * feed.n_rows / batch)
+            reason = f"{budget} of {feed.n_rows} rows in steps of {batch}"
         case "seconds":
             left_s = budget.amount - seen.spent_s - looks * seen.evaluation_s
             steps = max(1, int(left_s / seen.step_s))
@@ -129,35 +127,29 @@ def decide_horizon(decision: Decision, data: Prepared, shape: Shape, seen: Rehea
     if every == "auto":
         choices["evaluate.every"] = laws.evaluate_every(steps)
     elif every.unit != "steps":
-        span = in_steps(
-            every, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context
-        )
+        span = in_steps(every, recipe, feed, step_s=seen.step_s)
         choices["evaluate.every"] = Choice(Duration(span, "steps"), f"{every}", "measured")
     kept = recipe.checkpoint.every
     if kept.unit in ("tokens", "epochs"):
-        span = in_steps(
-            kept, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context
-        )
+        span = in_steps(kept, recipe, feed, step_s=seen.step_s)
         choices["checkpoint.every"] = Choice(Duration(span, "steps"), f"{kept}", "measured")
     warmup = getattr(recipe.schedule, "warmup", 0.0)
     if isinstance(warmup, Duration) and warmup.unit != "steps":
-        span = in_steps(
-            warmup, recipe, per_epoch=per_epoch, step_s=seen.step_s, context=shape.context
-        )
+        span = in_steps(warmup, recipe, feed, step_s=seen.step_s)
         choices["schedule.warmup"] = Choice(Duration(span, "steps"), f"{warmup}", "measured")
     return decision.with_choices(choices)
 
 
-def in_steps(span: Duration, recipe: Recipe, *, per_epoch: int, step_s: float, context: int) -> int:
+def in_steps(span: Duration, recipe: Recipe, feed: Feed, *, step_s: float) -> int:
     """A duration as a number of steps, at least 1."""
     batch = known(recipe.train.batch)
     match span.unit:
         case "steps":
             return int(span.amount)
         case "tokens":
-            return max(1, round(span.amount / (batch * context)))
+            return max(1, round(span.amount * feed.n_rows / (batch * feed.n_targets)))
         case "epochs":
-            return max(1, round(span.amount * per_epoch / batch))
+            return max(1, round(span.amount * feed.n_rows / batch))
         case "seconds":
             return max(1, round(span.amount / step_s))
 
@@ -189,7 +181,12 @@ def _precision(machine: Machine, device: str) -> Choice:
     )
 
 
-def _absolute(path: str | tuple[str, ...]) -> Choice:
-    paths = [path] if isinstance(path, str) else list(path)
-    full = [str(Path.cwd() / p) for p in paths]
-    return Choice(full[0] if isinstance(path, str) else full, "the same files from anywhere", "")
+def _absolute(path: Any) -> Choice:
+    return Choice(_full(path), "the same files from anywhere", "")
+
+
+def _full(path: Any) -> Any:
+    """One path, several, or several by column, from the root of the file system."""
+    if isinstance(path, dict):
+        return {column: _full(inner) for column, inner in path.items()}
+    return str(Path.cwd() / path) if isinstance(path, str) else [_full(p) for p in path]

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 
 from wellfit.config import AdamW, Muon, Recipe
+from wellfit.data import Split
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Shape
 from wellfit.plan.machine import Machine
 from wellfit.units import Duration, format_bytes, format_count
 
 EVALUATIONS = 12  # looks at train and val over a run
+LABELLED_BATCH = 32
+MOST_EXAMPLES = 1000  # of val that are measured during training
 BF16_PAYS = 1.3  # times as fast as float32; below that, rounding is not worth it
 # Of training, before compiling is tried: it takes tens of seconds, and gains a few percent on a
 # CPU (LOG.md, 2026-11-21) and more on a GPU (nanoGPT's README: 250 to 135 ms a step).
@@ -34,12 +37,19 @@ def threads(machine: Machine) -> Choice:
     return Choice(machine.cores, f"{machine.cores} cores are usable by this process", "machine")
 
 
-def batch(shape: Shape, *, train_tokens: int) -> Choice:
+def batch(shape: Shape, train: Split) -> Choice:
     """Sequences per step: few for a small model, because many small steps learn more.
 
-    2048 tokens at 2M matrix parameters, growing with their square root; never so many that an
-    epoch has fewer than 20 steps.
+    2048 tokens at 2M matrix parameters, growing with their square root; of labelled texts 32,
+    which have a target each.  Never so many that an epoch has fewer than 20 steps.
     """
+    if train.labels is not None:
+        return Choice(
+            max(1, min(LABELLED_BATCH, train.n_documents // 20)),
+            f"{LABELLED_BATCH} texts, at most a twentieth of the train split",
+            "BERT, arXiv:1810.04805, appendix A.3 (16 or 32)",
+        )
+    train_tokens = train.n_tokens
     wanted = 2048 * math.sqrt(shape.matmul_parameters / 2e6)
     tokens = 2 ** round(math.log2(min(max(wanted, 1024), 2**19)))
     sequences = max(1, tokens // shape.context)
@@ -119,10 +129,17 @@ def evaluate_every(steps: int) -> Choice:
     return Choice(Duration(every, "steps"), f"{EVALUATIONS} evaluations over the run", "plan.laws")
 
 
-def evaluate_tokens(shape: Shape, *, val_tokens: int) -> Choice:
-    """At least 64 blocks, so that the paired bootstrap has something to resample."""
-    tokens = min(val_tokens, 64 * shape.context)
-    return Choice(max(1, tokens), "64 blocks of the context, or all there are", "plan.laws")
+def evaluate_tokens(shape: Shape, val: Split) -> Choice:
+    """At least 64 blocks, so that the paired bootstrap has something to resample.
+
+    Examples are blocks of their own: a thousand of them.
+    """
+    if val.learned is None and val.labels is None:
+        tokens = min(val.n_targets, 64 * shape.context)
+        return Choice(max(1, tokens), "64 blocks of the context, or all there are", "plan.laws")
+    share = min(1.0, MOST_EXAMPLES / val.n_documents)
+    tokens = max(1, int(val.n_targets * share))
+    return Choice(tokens, f"{MOST_EXAMPLES} examples, or all there are", "plan.laws")
 
 
 def compile_reason(compiled: bool) -> tuple[str, str]:

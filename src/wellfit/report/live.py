@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -22,7 +22,7 @@ _COLUMNS = (("step", 15), ("loss, nats", 12), ("val, nats", 11), ("tokens/s", 10
 class LiveState:
     """A run at one moment, for the eye.  None stands for what has not been measured yet.
 
-    Units    losses and baselines in nats per target, spans in seconds.
+    Units    losses and baselines as the task's loss, spans in seconds.
     """
 
     step: int
@@ -30,9 +30,7 @@ class LiveState:
     loss: float | None
     smoothed_loss: float | None
     val_loss: float | None
-    uniform: float
-    unigram: float
-    bigram: float
+    baselines: Mapping[str, float]
     tokens_per_s: float
     time_left_s: float | None
     elapsed_s: float
@@ -111,7 +109,7 @@ def _progress(state: LiveState, width: int) -> list[Text]:
 
 def _ladder(state: LiveState, width: int) -> list[Text]:
     """The loss as a place between guessing (left) and knowing (right), beside the baselines."""
-    baselines = {"uniform": state.uniform, "unigram": state.unigram, "bigram": state.bigram}
+    baselines = state.baselines
     top = max(baselines.values())
     places = {name: _place(value, top, width) for name, value in baselines.items()}
     names = _labels([(at, name) for name, at in places.items()], width)

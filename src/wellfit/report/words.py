@@ -55,7 +55,7 @@ DECIDING = {
     "best_step": "best step",
     "gain_per_tenth": "gain per 10% of the budget",
     "val_rise": "rise of val since the best step",
-    "bigram_loss": "bigram loss",
+    "mark_loss": "loss of the baseline to pass",
 }
 
 

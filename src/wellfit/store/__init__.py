@@ -2,14 +2,15 @@
 
 Facts that readers know by name: ``steps_total``, ``parameters``, ``tokens_per_step``,
 ``epoch_tokens`` (targets in one pass over train), ``budget``, ``seed``, ``baselines``
-(``uniform``, ``unigram``, ``bigram`` in nats per target), ``verdict``, ``machine``, ``data``
-(what the text is called).  Others may be set and are shown as they are.
+(name -> loss per target), ``mark`` (the one to pass), ``unit`` (of losses), ``verdict``,
+``machine``, ``task`` (its kind), ``outcomes`` (by split: confusion matrix, worst examples,
+writings), ``data`` (what the text is called).  Others may be set and are shown as they are.
 
 Series that readers know by name: ``loss``, ``grad_norm``, ``lr``, ``tokens_per_s``, ``tokens``,
 ``elapsed_s``.
 """
 
-from wellfit.store.evaluation import Basis, Evaluation, Split
+from wellfit.store.evaluation import Basis, Evaluation, Split, Unit
 from wellfit.store.lock import RunLock, is_locked
 from wellfit.store.record import EventKind, Record, Status
 from wellfit.store.rundir import RunDir, new_run_path, sync_directory, write_text_atomic
@@ -30,6 +31,7 @@ __all__ = [
     "Sample",
     "Series",
     "Split",
+    "Unit",
     "Status",
     "best_evaluation",
     "diff_runs",

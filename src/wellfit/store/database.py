@@ -12,7 +12,7 @@ from pathlib import Path
 
 from wellfit.errors import RunError, WellfitError
 
-FORMAT = 1
+FORMAT = 2
 # Text and JSON columns hold UTF-8; a NULL number is a NaN, which SQLite cannot store.
 # `attempt` counts the times the run was started; see STANDS for what a later one hides.
 TABLES = """
@@ -33,7 +33,8 @@ CREATE TABLE evaluations (
   id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
   split TEXT NOT NULL, basis TEXT NOT NULL, checkpoint_step INTEGER NOT NULL,
   nats BLOB NOT NULL, counts BLOB NOT NULL, n_bytes INTEGER NOT NULL,
-  n_documents INTEGER NOT NULL, loss_lo REAL, loss_hi REAL
+  n_documents INTEGER NOT NULL, loss_lo REAL, loss_hi REAL,
+  unit TEXT NOT NULL, metrics TEXT NOT NULL
 ) STRICT;
 CREATE TABLE samples (
   id INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
@@ -208,6 +209,11 @@ def _check_format(connection: sqlite3.Connection, db: Path) -> int:
         raise RunError(
             f"{db} was written by a later wellfit (record format {found}, this reads {FORMAT}). "
             "Bring this one up to date with: pip install -U wellfit"
+        )
+    if 0 < found < FORMAT:
+        raise RunError(
+            f"{db} was written by an earlier wellfit (record format {found}, this reads {FORMAT}). "
+            "Read it with that version; environment.json beside it names it"
         )
     # user_version alone would not touch the log or the tables
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]

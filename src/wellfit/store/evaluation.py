@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 Split: TypeAlias = Literal["train", "val", "test"]
 Basis: TypeAlias = Literal["fixed blocks", "full split"]
+Unit: TypeAlias = Literal["nats", "deviations"]
+"""Of a loss: nats, or of a regression in standard deviations of the targets (squared, or not)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +37,9 @@ class Evaluation:
     n_documents: int
     loss_lo: float
     loss_hi: float
+    unit: Unit = "nats"
+    # name -> {"value", "ci95", "n"}, of the task's metrics
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.nats.ndim != 1 or self.nats.shape != self.counts.shape:
@@ -55,7 +61,7 @@ class Evaluation:
     @property
     def perplexity(self) -> float:
         """e to the loss: how many equally likely tokens the model is as unsure as."""
-        return _exp(self.loss)
+        return _exp(self.loss) if self.unit == "nats" else math.nan
 
     @property
     def bits_per_byte(self) -> float:
@@ -84,9 +90,11 @@ class Evaluation:
             "bits_per_byte": self.bits_per_byte,
             "ci95": {
                 "loss": ends,
-                "perplexity": [_exp(end) for end in ends],
+                "perplexity": [_exp(end) if self.unit == "nats" else math.nan for end in ends],
                 "bits_per_byte": [end * self._bits_per_nat for end in ends],
             },
+            "unit": self.unit,
+            "metrics": {name: dict(metric) for name, metric in self.metrics.items()},
         }
 
 

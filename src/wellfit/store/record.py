@@ -102,6 +102,7 @@ class Record:
             checkpoint_step=int(e.checkpoint_step), nats=e.nats.astype("<f8").tobytes(),
             counts=e.counts.astype("<i8").tobytes(), n_bytes=int(e.n_bytes),
             n_documents=int(e.n_documents), loss_lo=float(e.loss_lo), loss_hi=float(e.loss_hi),
+            unit=e.unit, metrics=_to_json(dict(e.metrics)),
         )  # fmt: skip
 
     def sample(self, step: int, prompt: str, text: str) -> None:

@@ -105,7 +105,8 @@ class RunView:
         """What was measured on the splits, in order; of looks repeated at a step, the last."""
         rows = self._ask(
             "SELECT step, split, basis, checkpoint_step, nats, counts, n_bytes, n_documents, "
-            f"loss_lo, loss_hi FROM evaluations t WHERE {STANDS} AND coalesce(?, split) = split "
+            f"loss_lo, loss_hi, unit, metrics FROM evaluations t "
+            f"WHERE {STANDS} AND coalesce(?, split) = split "
             "ORDER BY step, id",
             split,
         )
@@ -178,7 +179,20 @@ def read_run(path: Path) -> RunView:
 
 
 def _evaluation(row: tuple[Any, ...]) -> Evaluation:
-    step, split, basis, checkpoint_step, nats, counts, n_bytes, n_documents, lo, hi = row
+    (
+        step,
+        split,
+        basis,
+        checkpoint_step,
+        nats,
+        counts,
+        n_bytes,
+        n_documents,
+        lo,
+        hi,
+        unit,
+        metrics,
+    ) = row
     return Evaluation(
         step,
         split,
@@ -190,6 +204,8 @@ def _evaluation(row: tuple[Any, ...]) -> Evaluation:
         n_documents,
         math.nan if lo is None else lo,
         math.nan if hi is None else hi,
+        unit,
+        json.loads(metrics),
     )
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 
 from wellfit.checkpoint import committed, load, named
-from wellfit.data import eval_blocks
+from wellfit.config import Pretrained
+from wellfit.data import Blocks, eval_blocks
 from wellfit.diagnose import verdict
 from wellfit.diagnose.trajectory import trajectory
-from wellfit.evaluate import score
-from wellfit.model import write_published
+from wellfit.evaluate import BlockScores
+from wellfit.model import Decoder, merge, write_adapter, write_published
+from wellfit.model.publish import staged
 from wellfit.report import page
 from wellfit.store import Split, read_run, write_text_atomic
 from wellfit.train import ranks as group
 from wellfit.train.interrupt import Interrupt
 from wellfit.train.job import Job
 from wellfit.train.ledger import Ledger
-from wellfit.train.measure import measure_of
+from wellfit.train.measure import measure_of, written
 from wellfit.train.state import TrainState, load_weights
 
 
@@ -44,10 +49,20 @@ def finish(job: Job, state: TrainState, ledger: Ledger, interrupt: Interrupt) ->
         return True
     view = read_run(job.run.path)
     ledger.verdict(state.step, verdict(trajectory(view)))
-    write_published(job.run.model, state.model, job.data.tokenizer, replace=True)
+    publish(job, state.model)
     ledger.finished(state, chosen)
     write_text_atomic(job.run.report, page(read_run(job.run.path)))
     return True
+
+
+def publish(job: Job, model: Decoder) -> None:
+    """Write the model for other tools; of a LoRA run the adapter, and the model with it merged."""
+    asked = job.recipe.model
+    if isinstance(asked, Pretrained) and asked.lora is not None:
+        with staged(job.run.adapter, replace=True) as folder:
+            write_adapter(folder, model, asked.lora, base=asked.path)
+        model = merge(model)
+    write_published(job.run.model, model, job.data.tokenizer, replace=True)
 
 
 def conclude_diverged(job: Job, state: TrainState, ledger: Ledger) -> None:
@@ -105,9 +120,30 @@ def _measure(
         if interrupt.signal is not None and job.ranks.world == 1:
             raise _Stopped
 
-    most = job.data.splits["val"].n_tokens if split == "train" else None
-    blocks = eval_blocks(job.data.splits[split], context=job.shape.context, max_targets=most)
+    most = job.data.splits["val"].n_targets if split == "train" else None
+    blocks = eval_blocks(
+        job.data.splits[split],
+        context=job.shape.context,
+        max_targets=most,
+        long=job.recipe.data.long,
+    )
     ledger.looking(split, chosen)
     measure = measure_of(job, state)
-    evaluation = measure(blocks, split, basis="full split", step=chosen, watch=watch)
-    ledger.looked(evaluation, score(job.counts, blocks))
+    scores = measure.scores(blocks, watch=watch)
+    found = measure.evaluation(scores, blocks, split, basis="full split", step=chosen)
+    seen = {} if split == "train" else _seen(job, state, ledger, blocks, scores)
+    metrics = {**found.metrics, **seen.pop("metrics", {})}
+    ledger.looked(replace(found, metrics=metrics), job.baseline(blocks), seen)
+
+
+def _seen(
+    job: Job, state: TrainState, ledger: Ledger, blocks: Blocks, scores: BlockScores
+) -> dict[str, Any]:
+    """What there is to see of a split beside its loss, and metrics that took writing."""
+    seen = job.judge.outcomes(blocks, scores)
+    if linear := job.judge.against_linear(blocks, scores):
+        seen["linear"] = linear
+    done = written(job, state.model, blocks, None)
+    if job.judge.missing:
+        ledger.warned(state.step, job.judge.missing)
+    return {**seen, **done.outcomes, "metrics": done.metrics}

@@ -1,6 +1,6 @@
 """One run, decided: what the loop reads and never changes.
 
-Dims: B sequences of a micro-batch, T time, V vocabulary.
+Dims: C classes.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
 from wellfit.config import Explained, Recipe, known
-from wellfit.data import Blocks, Prepared, blocks_per_epoch, train_rows
-from wellfit.evaluate import Baselines, Counts
-from wellfit.model import Decoder, Drop, DropSource, Shape, build_decoder
-from wellfit.objectives import Tally, next_token_nats
+from wellfit.data import Blocks, Feed, Prepared
+from wellfit.evaluate import Baseline, Baselines
+from wellfit.model import DropSource, Shape, build_decoder
 from wellfit.optim import build_optimizers
 from wellfit.plan import Machine
-from wellfit.store import RunDir
+from wellfit.store import RunDir, Unit
+from wellfit.train.learn import LossOf, MicroBatch, loss_of, micro_batch, unit_of
+from wellfit.train.outcomes import Judge
 from wellfit.train.ranks import Ranks
 from wellfit.train.state import TrainState
-from wellfit.train.step import MicroBatch, NatsOf
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,11 @@ class Job:
     ranks: Ranks
     train_blocks: Blocks  # of the train split, as much text as val_blocks
     val_blocks: Blocks
-    counts: Counts
+    feed: Feed
+    weights_C: np.ndarray | None  # of the classes in the loss, where they differ
+    baseline: Baseline
     baselines: Baselines  # on val_blocks
+    judge: Judge
 
     @property
     def device(self) -> str:
@@ -54,10 +57,9 @@ class Job:
         return int(budget.amount)
 
     @property
-    def epoch_tokens(self) -> int:
-        """Targets of one pass over the train split."""
-        context = self.shape.context
-        return blocks_per_epoch(self.data.splits["train"], context=context) * context
+    def unit(self) -> Unit:
+        """What the loss is counted in."""
+        return unit_of(self.recipe.task)
 
     @property
     def compute(self) -> torch.dtype:
@@ -73,27 +75,17 @@ def new_state(job: Job) -> TrainState:
     return TrainState(model, build_optimizers(job.recipe.optim, model, weight_decay=decay))
 
 
-def nats_of(model: Decoder, *, compiled: bool) -> NatsOf:
-    """The loss of a micro-batch as a function of its tensors."""
-
-    def sums(tokens_BT: Tensor, targets_BT: Tensor, drop: Drop | None) -> tuple[Tensor, Tensor]:
-        logits_BTV = model(tokens_BT, drop=drop)
-        tally = next_token_nats(logits_BTV.flatten(0, 1), targets_BT.flatten())
-        return tally.total, tally.count
-
-    run = torch.compile(sums, dynamic=False) if compiled else sums
-
-    def nats(tokens_BT: Tensor, targets_BT: Tensor, drop: Drop | None) -> Tally:
-        return Tally(*run(tokens_BT, targets_BT, drop))
-
-    return nats
+def job_loss(job: Job, model: nn.Module, *, compiled: bool) -> LossOf:
+    """The loss that the job trains its model by."""
+    task, labels = job.recipe.task, job.data.labels
+    return loss_of(model, task, labels, job.weights_C, compiled=compiled)
 
 
 def batch_stream(job: Job) -> Callable[[int], Iterator[MicroBatch]]:
     """This rank's micro-batches of any step, each a pure function of (data, seed, step)."""
     recipe, shape = job.recipe, job.shape
     batch, micro = known(recipe.train.batch), known(recipe.train.micro_batch)
-    split, seed = job.data.splits["train"], recipe.train.seed
+    seed = recipe.train.seed
     source = None
     if recipe.regularize.dropout:
         source = DropSource(
@@ -106,12 +98,11 @@ def batch_stream(job: Job) -> Callable[[int], Iterator[MicroBatch]]:
         )
 
     def micro_batches(step: int) -> Iterator[MicroBatch]:
-        rows = train_rows(split, seed=seed, step=step, batch=batch, context=shape.context)
+        rows = job.feed.step(step, batch=batch, seed=seed)
         rows = rows.rows_for_rank(job.ranks.rank, job.ranks.world)
         for start in range(0, len(rows.samples), micro):
-            ids = rows.tokens[start : start + micro].astype(np.int64)
-            tokens_BT = torch.from_numpy(ids)
-            drop = source.draw(step, rows.samples[start : start + micro]) if source else None
-            yield MicroBatch(tokens_BT[:, :-1], tokens_BT[:, 1:], drop)
+            part = rows.part(start, start + micro)
+            drop = source.draw(step, part.samples) if source else None
+            yield micro_batch(part, drop, weights_C=job.weights_C)
 
     return micro_batches

@@ -9,13 +9,13 @@ import signal
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 from wellfit.checkpoint import Committed
 from wellfit.diagnose import Finding
 from wellfit.evaluate import Baselines
 from wellfit.report import LiveState, Screen
-from wellfit.store import Evaluation, Record, Status, read_run
+from wellfit.store import Evaluation, Record, Sample, Status, read_run
 from wellfit.train.job import Job
 from wellfit.train.state import TrainState
 from wellfit.train.step import NonFinite, StepRecord
@@ -36,6 +36,7 @@ class Ledger:
         self._noted = 0
         self._val_loss: float | None = None
         self._sample = ""
+        self._warned: set[str] = set()
         self._status = "starting"
         self._went_on_at = time.monotonic()
         self._span_s, self._span_tokens = 0.0, 0  # of training since the slow series were noted
@@ -49,13 +50,16 @@ class Ledger:
         job = self.job
         facts = {
             "steps_total": job.steps_total,
-            "epoch_tokens": job.epoch_tokens,
+            "epoch_tokens": job.feed.n_targets,
             "parameters": sum(p.numel() for p in state.model.parameters()),
             "budget": budget,
             "seed": job.recipe.train.seed,
             "machine": job.machine.facts(),
-            "baselines": job.baselines.as_dict(),
-            "bigram_block_nats": job.baselines.bigram_nats.tolist(),
+            "baselines": dict(job.baselines.losses),
+            "mark": job.baselines.mark,
+            "mark_losses": job.baselines.mark_losses.tolist(),
+            "unit": job.unit,
+            "task": job.recipe.task.kind,
         }
         for key, value in facts.items():
             self.record.fact(key, value)
@@ -89,7 +93,7 @@ class Ledger:
         self.record.series(step.step, {"loss": loss, "grad_norm": float(step.grad_norm)})
         now = time.monotonic()
         self._span_s += now - self._went_on_at
-        self._span_tokens += int(step.loss.count)
+        self._span_tokens += step.n_targets
         self._went_on_at = now
         last = state.step == self.job.steps_total
         if not self._rate or self._span_s >= _FLUSH_S or last:
@@ -112,7 +116,7 @@ class Ledger:
             self._went_on_at = time.monotonic()
 
     def evaluated(
-        self, state: TrainState, train: Evaluation, val: Evaluation, sample: str | None
+        self, state: TrainState, train: Evaluation, val: Evaluation, sample: Sample | None
     ) -> None:
         """Train and val were measured, and a sample was written."""
         if self.record is None:
@@ -120,21 +124,23 @@ class Ledger:
         self.record.evaluation(train)
         self.record.evaluation(val)
         self.record.event("evaluated", state.step, train_loss=train.loss, val_loss=val.loss)
+        values = {f"val/{name}": m["value"] for name, m in val.metrics.items()}
+        self.record.series(state.step, {k: v for k, v in values.items() if v is not None})
         self._val_loss = val.loss
-        self.sample(state.step, sample)
+        self.sample(sample)
         self._went_on_at = time.monotonic()  # time spent measuring is not training speed
         self._show(state, now=True)
 
-    def sample(self, step: int, text: str | None) -> None:
+    def sample(self, sample: Sample | None) -> None:
         """A sample was written."""
-        cfg = self.job.recipe.evaluate.sample
-        if self.record is not None and cfg is not None and text is not None:
-            self.record.sample(step, cfg.prompt, text)
-            self._sample = text
+        if self.record is not None and sample is not None:
+            self.record.sample(sample.step, sample.prompt, sample.text)
+            self._sample = sample.prompt + sample.text
 
     def warned(self, step: int, text: str) -> None:
-        """Something went wrong that does not concern training."""
-        if self.record is not None:
+        """Something went wrong that does not concern training; said once."""
+        if self.record is not None and text not in self._warned:
+            self._warned.add(text)
             self.record.event("warning", step, text=text)
             self.screen.say(text)
 
@@ -174,16 +180,19 @@ class Ledger:
         if self.record is not None and split == "test":
             self.record.event("looked-at-test", chosen, checkpoint_step=chosen)
 
-    def looked(self, evaluation: Evaluation, baselines: Baselines) -> None:
-        """A whole split was measured."""
+    def looked(self, evaluation: Evaluation, baselines: Baselines, seen: Mapping[str, Any]) -> None:
+        """A whole split was measured, and this is what there is to see of it."""
         if self.record is None:
             return
         self.record.evaluation(evaluation)
         known = read_run(self.job.run.path).facts().get("baselines_by_split", {})
-        known[evaluation.split] = baselines.as_dict()
+        known[evaluation.split] = dict(baselines.losses)
         self.record.fact("baselines_by_split", known)
+        if seen:
+            outcomes = read_run(self.job.run.path).facts().get("outcomes", {})
+            self.record.fact("outcomes", {**outcomes, evaluation.split: dict(seen)})
         if evaluation.split == "val":
-            self.record.fact("baselines", baselines.as_dict())
+            self.record.fact("baselines", dict(baselines.losses))
 
     def verdict(self, step: int, finding: Finding) -> None:
         """The run was judged."""
@@ -218,9 +227,7 @@ class Ledger:
             loss=self._losses[-1] if self._losses else None,
             smoothed_loss=self._smooth,
             val_loss=self._val_loss,
-            uniform=self.job.baselines.uniform,
-            unigram=self.job.baselines.unigram,
-            bigram=self.job.baselines.bigram,
+            baselines=self.job.baselines.losses,
             tokens_per_s=self._rate,
             time_left_s=None if step_s is None else left * step_s,
             elapsed_s=self._elapsed_s,

@@ -13,11 +13,12 @@ from wellfit.train import ranks as group
 from wellfit.train.finish import conclude_diverged, finish
 from wellfit.train.interrupt import Interrupt
 from wellfit.train.job import Job, batch_stream
+from wellfit.train.learn import LossOf
 from wellfit.train.ledger import Ledger
 from wellfit.train.measure import evaluate, save_best
 from wellfit.train.samples import write_sample
 from wellfit.train.state import TrainState
-from wellfit.train.step import NatsOf, NonFinite, StepRecord, train_step
+from wellfit.train.step import NonFinite, StepRecord, train_step
 from wellfit.units import Duration
 
 _STOP, _SAVE = 1, 2  # bits that ranks agree on after each step
@@ -30,7 +31,7 @@ class Outcome(NamedTuple):
     step: int
 
 
-def train_steps(job: Job, state: TrainState, nats: NatsOf) -> Iterator[StepRecord]:
+def train_steps(job: Job, state: TrainState, loss_of: LossOf) -> Iterator[StepRecord]:
     """Train to the horizon, one optimizer step at each turn of the iterator.
 
     Owns the order of things and nothing else: what is due after a step is the caller's affair.
@@ -41,14 +42,14 @@ def train_steps(job: Job, state: TrainState, nats: NatsOf) -> Iterator[StepRecor
         yield train_step(
             state,
             list(stream(state.step)),
-            nats,
+            loss_of,
             lr_scale=lr_scale(recipe.schedule, state.step, total=job.steps_total),
             clip=None if clip is None else clip.max,
             ranks=job.ranks,
         )
 
 
-def run(job: Job, state: TrainState, nats: NatsOf, ledger: Ledger) -> Outcome:
+def run(job: Job, state: TrainState, loss_of: LossOf, ledger: Ledger) -> Outcome:
     """Train, watch, save, and finish: everything that happens in a run, in the order it happens.
 
     Raises ``Diverged`` when the guard stops it; whatever was committed stays resumable.
@@ -78,6 +79,8 @@ def run(job: Job, state: TrainState, nats: NatsOf, ledger: Ledger) -> Outcome:
             sample = write_sample(job, state)
         except WellfitError as e:  # a text to look at is not worth a run
             ledger.warned(state.step, f"no sample at step {state.step}: {e}")
+        if job.judge.missing:
+            ledger.warned(state.step, job.judge.missing)
         ledger.evaluated(state, train, val, sample)
 
     def look_due() -> bool:
@@ -90,7 +93,7 @@ def run(job: Job, state: TrainState, nats: NatsOf, ledger: Ledger) -> Outcome:
         try:
             if look_due() and state.evaluated_step < state.step:
                 look()  # step 0, or a checkpoint that was saved just before its evaluation
-            for record in train_steps(job, state, nats) if not stale() else ():
+            for record in train_steps(job, state, loss_of) if not stale() else ():
                 ledger.stepped(state, record, elapsed_s=clock.elapsed_s)
                 asked = _STOP * (interrupt.signal is not None)
                 asked |= _SAVE * _save_due(job, state.step, clock.elapsed_s - saved_s)

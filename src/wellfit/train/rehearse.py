@@ -18,11 +18,12 @@ from wellfit.config import known
 from wellfit.errors import ConfigError, Diverged
 from wellfit.plan import Rehearsal, laws
 from wellfit.train import ranks as group
-from wellfit.train.job import Job, batch_stream, nats_of, new_state
+from wellfit.train.job import Job, batch_stream, job_loss, new_state
+from wellfit.train.learn import LossOf
 from wellfit.train.measure import evaluate
 from wellfit.train.samples import write_sample
 from wellfit.train.state import TrainState
-from wellfit.train.step import NatsOf, NonFinite, train_step
+from wellfit.train.step import NonFinite, train_step
 
 _MEASURE_FRAC = 0.03  # of a budget in minutes is spent on measuring a step
 _LEAST_S, _MOST_S = 1.0, 10.0
@@ -33,7 +34,7 @@ class Rehearsed(NamedTuple):
     """A state as before step 0, the loss function to train it with, and what was measured."""
 
     state: TrainState
-    nats: NatsOf
+    loss_of: LossOf
     seen: Rehearsal
 
 
@@ -66,21 +67,21 @@ def rehearse(job: Job, *, t0: float) -> Rehearsed:
 def _rehearse(job: Job, *, t0: float) -> Rehearsed:
     state = new_state(job)
     compiled = job.recipe.train.compile is True
-    nats = nats_of(state.model, compiled=compiled)
+    loss_of = job_loss(job, state.model, compiled=compiled)
     long_enough_s = _measure_for(job)
-    step_s = _time_steps(job, state, nats, long_enough_s=long_enough_s)
+    step_s = _time_steps(job, state, loss_of, long_enough_s=long_enough_s)
     if job.recipe.train.compile == "auto" and _worth_compiling(job, step_s):
-        faster = nats_of(state.model, compiled=True)
+        faster = job_loss(job, state.model, compiled=True)
         compiled_s = _time_steps(job, state, faster, long_enough_s=long_enough_s)
         compiled = group.agreed(job.ranks, compiled_s < step_s, device=job.device)
         if compiled:
-            nats, step_s = faster, compiled_s
+            loss_of, step_s = faster, compiled_s
     # The faster of two: the first one also warms up.
     evaluation_s = min(_seconds(lambda: _evaluate_once(job, state)) for _ in range(2))
     state = reset(job, state)
     spent_s = time.monotonic() - t0
     seen = Rehearsal(step_s, evaluation_s, spent_s, compiled)._asdict()
-    return Rehearsed(state, nats, Rehearsal(**group.agreed(job.ranks, seen, device=job.device)))
+    return Rehearsed(state, loss_of, Rehearsal(**group.agreed(job.ranks, seen, device=job.device)))
 
 
 def reset(job: Job, state: TrainState) -> TrainState:
@@ -92,7 +93,7 @@ def reset(job: Job, state: TrainState) -> TrainState:
     return TrainState(state.model, state.optimizers)
 
 
-def _time_steps(job: Job, state: TrainState, nats: NatsOf, *, long_enough_s: float) -> float:
+def _time_steps(job: Job, state: TrainState, loss_of: LossOf, *, long_enough_s: float) -> float:
     """Seconds of a step: the lower quartile, since a neighbour can only make one slower.
 
     The first one, which warms up or compiles, is not counted unless it is the only one.
@@ -105,7 +106,7 @@ def _time_steps(job: Job, state: TrainState, nats: NatsOf, *, long_enough_s: flo
         train_step(
             state,
             batches,
-            nats,
+            loss_of,
             lr_scale=0.0,  # the work of a step without its effect
             clip=None if clip is None else clip.max,
             ranks=job.ranks,
@@ -135,7 +136,7 @@ def _worth_compiling(job: Job, step_s: float) -> bool:
     """Whether the run is long enough for a compiler to pay for itself, and there is one."""
     budget = job.recipe.train.budget
     batch = known(job.recipe.train.batch)
-    tokens_per_s = batch * job.shape.context / step_s
+    tokens_per_s = batch * job.feed.n_targets / job.feed.n_rows / step_s
     match budget.unit:
         case "seconds":
             expected_s = budget.amount
@@ -144,7 +145,7 @@ def _worth_compiling(job: Job, step_s: float) -> bool:
         case "tokens":
             expected_s = budget.amount / tokens_per_s
         case "epochs":
-            expected_s = budget.amount * job.data.splits["train"].n_tokens / tokens_per_s
+            expected_s = budget.amount * job.feed.n_targets / tokens_per_s
     has_compiler = job.device == "cuda" or shutil.which("g++") or shutil.which("clang++")
     return bool(has_compiler) and expected_s >= laws.COMPILE_PAYS_S[job.device]
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,22 +25,23 @@ from wellfit.config import (
     recipe_from_dict,
     to_dict,
 )
-from wellfit.data import Prepared, Progress, eval_blocks, prepare
+from wellfit.data import Prepared, Progress, eval_blocks, prepare, train_feed
 from wellfit.errors import Diverged, RunError
-from wellfit.evaluate import count_train, score
 from wellfit.model import Shape
 from wellfit.plan import Decision, decide_horizon, decide_parts, environment, this_machine
 from wellfit.plan.machine import Machine
 from wellfit.report import NoScreen, Screen
 from wellfit.store import Record, RunDir, RunLock, read_run, write_text_atomic
 from wellfit.train import ranks as group
-from wellfit.train.job import Job, nats_of, new_state
+from wellfit.train.job import Job, job_loss, new_state
+from wellfit.train.learn import LossOf, class_weights
 from wellfit.train.ledger import Ledger
 from wellfit.train.loop import Outcome, run
+from wellfit.train.measure import baseline_for
+from wellfit.train.outcomes import Judge
 from wellfit.train.ranks import Ranks
 from wellfit.train.rehearse import rehearse
 from wellfit.train.state import TrainState
-from wellfit.train.step import NatsOf
 
 
 class Here(NamedTuple):
@@ -80,12 +81,14 @@ def resume(path: Path, screen: Screen) -> Outcome:
 
 def make_job(decision: Decision, data: Prepared, shape: Shape, run: RunDir, here: Here) -> Job:
     """The job of a decided recipe, with its evaluation blocks and baselines."""
-    most = known(decision.recipe.evaluate.tokens)
+    recipe = decision.recipe
+    most, long = known(recipe.evaluate.tokens), recipe.data.long
+    train = data.splits["train"]
     blocks = {
-        split: eval_blocks(data.splits[split], context=shape.context, max_targets=most)
+        split: eval_blocks(data.splits[split], context=shape.context, max_targets=most, long=long)
         for split in ("train", "val")
     }
-    counts = count_train(data.splits["train"], vocab=shape.vocab)
+    baseline = baseline_for(recipe, data)
     return Job(
         recipe=decision.recipe,
         explained=decision.explained,
@@ -96,8 +99,11 @@ def make_job(decision: Decision, data: Prepared, shape: Shape, run: RunDir, here
         ranks=here.ranks,
         train_blocks=blocks["train"],
         val_blocks=blocks["val"],
-        counts=counts,
-        baselines=score(counts, blocks["val"]),
+        feed=train_feed(train, context=shape.context, long=long, packed=recipe.data.pack),
+        weights_C=class_weights(recipe.task, data.labels, train),
+        baseline=baseline,
+        baselines=baseline(blocks["val"]),
+        judge=Judge(recipe, data),
     )
 
 
@@ -109,9 +115,13 @@ def prepared(recipe: Recipe, here: Here) -> Prepared:
 
     cache = None if recipe.data.cache is None else Path(recipe.data.cache)
     if here.ranks.leads:
-        data = prepare(recipe.data, recipe.tokenizer, progress=show, cache=cache)
+        data = prepare(
+            recipe.data, recipe.tokenizer, task=recipe.task, progress=show, cache=cache
+        )
     group.agreed(here.ranks, None, device=here.device)
-    return data if here.ranks.leads else prepare(recipe.data, recipe.tokenizer, cache=cache)
+    if here.ranks.leads:
+        return data
+    return prepare(recipe.data, recipe.tokenizer, task=recipe.task, cache=cache)
 
 
 def _begin(loaded: Loaded, run_dir: RunDir, here: Here) -> Outcome:
@@ -127,7 +137,7 @@ def _begin(loaded: Loaded, run_dir: RunDir, here: Here) -> Outcome:
     job = make_job(decision, data, shape, run_dir, here)
     here.screen.say(_said(job))
     rehearsed = rehearse(job, t0=t0)
-    decision = decide_horizon(decision, data, shape, rehearsed.seen)
+    decision = decide_horizon(decision, job.feed, rehearsed.seen)
     job = replace(job, recipe=decision.recipe, explained=decision.explained)
     if here.ranks.leads:
         _write_decided(job, asked)
@@ -135,7 +145,7 @@ def _begin(loaded: Loaded, run_dir: RunDir, here: Here) -> Outcome:
     return _train(
         job,
         rehearsed.state,
-        rehearsed.nats,
+        rehearsed.loss_of,
         here,
         lambda ledger: ledger.began(
             rehearsed.state, rehearsal, budget=str(loaded.recipe.train.budget)
@@ -158,8 +168,8 @@ def _continue(
     state = new_state(job)
     rejected = _restore(job, state)
     here.screen.say(f"resuming at step {state.step} of {job.steps_total}")
-    nats = nats_of(state.model, compiled=recipe.train.compile is True)
-    return _train(job, state, nats, here, lambda ledger: ledger.resumed(state, rejected))
+    loss_of = job_loss(job, state.model, compiled=recipe.train.compile is True)
+    return _train(job, state, loss_of, here, lambda ledger: ledger.resumed(state, rejected))
 
 
 def _same_everywhere(decision: Decision, here: Here) -> Decision:
@@ -190,7 +200,7 @@ def _restore(job: Job, state: TrainState) -> list[tuple[Committed, str]]:
 
 
 def _train(
-    job: Job, state: TrainState, nats: NatsOf, here: Here, announce: Callable[[Ledger], None]
+    job: Job, state: TrainState, loss_of: LossOf, here: Here, announce: Callable[[Ledger], None]
 ) -> Outcome:
     """Open the record, run, and leave the record saying how it ended."""
     leads = here.ranks.leads
@@ -199,7 +209,7 @@ def _train(
     status = "failed"
     try:
         announce(ledger)
-        outcome = run(job, state, nats, ledger)
+        outcome = run(job, state, loss_of, ledger)
         status = outcome.status
         return outcome
     except Diverged:
@@ -258,6 +268,7 @@ def _write_decided(job: Job, asked: dict[str, Explained]) -> None:
             name: {"tokens": s.n_tokens, "documents": s.n_documents, "bytes": s.n_bytes}
             for name, s in job.data.splits.items()
         },
+        "labels": job.data.labels and asdict(job.data.labels),
         "audit": job.data.audit,
     }
     write_text_atomic(job.run.data, json.dumps(facts, indent=1))

@@ -5,28 +5,18 @@ Dims: B sequences of a micro-batch, T time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from wellfit.model import Drop
-from wellfit.objectives import IGNORE, Tally
+from wellfit.objectives import Tally
 from wellfit.optim import clip_by_norm
 from wellfit.train import ranks as group
+from wellfit.train.learn import LossOf, MicroBatch
 from wellfit.train.ranks import Ranks
 from wellfit.train.state import TrainState
-
-NatsOf = Callable[[Tensor, Tensor, Drop | None], Tally]
-
-
-class MicroBatch(NamedTuple):
-    """A part of a batch that goes through the model at once, still on the host."""
-
-    tokens_BT: Tensor
-    targets_BT: Tensor
-    drop: Drop | None
 
 
 class StepRecord(NamedTuple):
@@ -34,6 +24,7 @@ class StepRecord(NamedTuple):
 
     step: int
     loss: Tally  # of the whole batch, all ranks: the very sum that was differentiated
+    n_targets: int  # in the batch, all ranks
     grad_norm: Tensor  # () before clipping
     lr_scale: float
 
@@ -49,34 +40,34 @@ class NonFinite(Exception):
 def train_step(
     state: TrainState,
     micro_batches: Sequence[MicroBatch],
-    nats_of: NatsOf,
+    loss_of: LossOf,
     *,
     lr_scale: float,
     clip: float | None,
     ranks: Ranks,
 ) -> StepRecord:
-    """One optimizer step on the gradient of mean nats per counted target.
+    """One optimizer step on the gradient of the mean loss of counted targets.
 
-    The divisor is the count of the whole batch over all ranks, known before backward, so the
+    The divisor is the weight of the whole batch over all ranks, known before backward, so the
     result does not depend on how the batch was cut.
 
     Raises ``NonFinite`` before the weights change, and ``ValueError`` when no target counts.
     """
     device = next(state.model.parameters()).device
-    own = torch.tensor(sum(int((m.targets_BT != IGNORE).sum()) for m in micro_batches))
-    count = int(group.summed(ranks, own.to(device)))  # before backward: the divisor of it all
-    if count == 0:
+    own = [sum(m.n_targets for m in micro_batches), sum(m.weight for m in micro_batches)]
+    sums = torch.tensor(own, dtype=torch.float64, device=device)
+    # Before backward: the divisor of it all.
+    n_targets, weight = group.summed(ranks, sums).tolist()
+    if n_targets == 0:
         raise ValueError("every target in this batch is ignored; there is nothing to learn from")
     total = torch.zeros((), device=device)
     for micro in micro_batches:
-        tokens_BT = micro.tokens_BT.to(device, non_blocking=True)
-        targets_BT = micro.targets_BT.to(device, non_blocking=True)
-        part = nats_of(tokens_BT, targets_BT, micro.drop)
-        (part.total / count).backward()
+        part = loss_of(micro.to(device))
+        (part.total / weight).backward()
         total += part.total.detach()
     params = [p for p in state.model.parameters() if p.requires_grad]
     group.sum_gradients(ranks, params)
-    loss = Tally(group.summed(ranks, total), torch.tensor(count))
+    loss = Tally(group.summed(ranks, total), torch.tensor(weight))
     grad_norm = clip_by_norm(params, clip)
     # One sync a step buys the guard: nothing non-finite ever reaches the weights.
     if not bool(torch.isfinite(loss.total + grad_norm)):
@@ -85,5 +76,5 @@ def train_step(
     state.optimizers.step(lr_scale)
     state.optimizers.zero_grad()
     state.step += 1
-    state.tokens_seen += count
-    return StepRecord(state.step, loss, grad_norm, lr_scale)
+    state.tokens_seen += int(n_targets)
+    return StepRecord(state.step, loss, int(n_targets), grad_norm, lr_scale)

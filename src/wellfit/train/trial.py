@@ -38,9 +38,10 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
     torch.set_num_threads(known(decision.recipe.train.threads))
     job = make_job(decision, data, shape, RunDir(Path("unused")), here)
     rehearsed = rehearse(job, t0=t0)
-    decision = decide_horizon(decision, data, shape, rehearsed.seen)
+    decision = decide_horizon(decision, job.feed, rehearsed.seen)
     steps = int(decision.recipe.train.budget.amount)
     parameters = sum(p.numel() for p in rehearsed.state.model.parameters())
+    per_step = known(decision.recipe.train.batch) * job.feed.n_targets / job.feed.n_rows
     state_bytes = _state_bytes(rehearsed)
     disk_bytes = state_bytes * (decision.recipe.checkpoint.keep + 1) + 8 * parameters
     peak_bytes = _peak_memory_bytes(job.device)
@@ -53,9 +54,9 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
         "audit": data.audit,
         "steps": steps,
         "step_seconds": rehearsed.seen.step_s,
-        "tokens_per_s": known(decision.recipe.train.batch) * shape.context / rehearsed.seen.step_s,
-        "epochs": steps * known(decision.recipe.train.batch) * shape.context / job.epoch_tokens,
-        "baselines": job.baselines.as_dict(),
+        "tokens_per_s": per_step / rehearsed.seen.step_s,
+        "epochs": steps * per_step / job.feed.n_targets,
+        "baselines": dict(job.baselines.losses),
         "explained": [line._asdict() for line in decision.explained],
     }
 
@@ -63,7 +64,7 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
 def _seconds(job: Job, rehearsed: Rehearsed, *, steps: int) -> float:
     """Training, its evaluations, and the whole splits at the end, in float32 and so slower."""
     seen = rehearsed.seen
-    sizes = {name: split.n_tokens for name, split in job.data.splits.items()}
+    sizes = {name: split.n_targets for name, split in job.data.splits.items()}
     whole = 2 * sizes["val"] + sizes.get("test", 0)  # train is measured as far as val goes
     followed = job.train_blocks.n_targets + job.val_blocks.n_targets
     slower = 3.0 if job.recipe.train.precision == "bf16" else 1.0

@@ -7,7 +7,7 @@ import pytest
 
 from tests.corpora import stream
 from wellfit import objectives
-from wellfit.data import IGNORE, blocks_per_epoch, eval_blocks, train_rows
+from wellfit.data import IGNORE, StreamFeed, eval_blocks
 from wellfit.errors import DataError
 
 
@@ -16,24 +16,25 @@ def test_ignore_is_the_number_that_losses_ignore():
     assert IGNORE == objectives.IGNORE
 
 
-def test_a_row_is_a_stretch_of_the_stream_with_one_token_more():
-    rows = train_rows(stream(range(1000)), seed=1, step=0, batch=16, context=8)
+def test_a_row_is_a_stretch_of_the_stream_and_its_targets_are_one_further_on():
+    rows = StreamFeed(stream(range(1000)), context=8).step(0, batch=16, seed=1)
     # inputs and, one further on, targets
-    assert rows.tokens.shape == (16, 9) and rows.tokens.dtype == np.int64
-    assert (np.diff(rows.tokens, axis=1) == 1).all()
+    assert rows.inputs.shape == (16, 8) and rows.inputs.dtype == np.int64
+    assert (np.diff(rows.inputs, axis=1) == 1).all()
+    assert np.array_equal(rows.targets, rows.inputs + 1)
 
 
 def test_rows_are_numbered_over_the_run():
-    rows = train_rows(stream(range(1000)), seed=1, step=3, batch=16, context=8)
+    rows = StreamFeed(stream(range(1000)), context=8).step(3, batch=16, seed=1)
     # step 3 has rows 48 to 63, by which any random draw is keyed
     assert rows.samples.tolist() == list(range(48, 64))
 
 
 def test_an_epoch_has_as_many_blocks_as_fit_beside_the_shift():
     # (1000 - 8) // 8 blocks, and a grid that may begin anywhere in 0..7
-    assert blocks_per_epoch(stream(range(1000)), context=8) == 124
+    assert StreamFeed(stream(range(1000)), context=8).n_rows == 124
     # 17 tokens: one block of 8 targets wherever the grid begins
-    assert blocks_per_epoch(stream(range(17)), context=8) == 1
+    assert StreamFeed(stream(range(17)), context=8).n_rows == 1
 
 
 @pytest.mark.parametrize("n_tokens", [9, 10, 15, 16, 17, 24, 25])
@@ -42,7 +43,7 @@ def test_the_smallest_splits_give_rows_that_lie_inside(n_tokens):
     seen = {
         int(row[0])
         for s in range(200)
-        for row in train_rows(split, seed=s, step=0, batch=3, context=8).tokens
+        for row in StreamFeed(split, context=8).step(0, batch=3, seed=s).inputs
     }
     # every row lies inside the stream, and over many seeds each place is used
     assert seen <= set(range(n_tokens - 8))
@@ -52,7 +53,7 @@ def test_the_smallest_splits_give_rows_that_lie_inside(n_tokens):
 def test_a_split_shorter_than_a_row_says_what_to_write():
     # what there is, what is needed, what to change
     with pytest.raises(DataError, match=r"has 8 tokens, and one row takes 9 .*model.context=7"):
-        train_rows(stream(range(8)), seed=1, step=0, batch=1, context=8)
+        StreamFeed(stream(range(8)), context=8).step(0, batch=1, seed=1)
 
 
 def test_every_block_target_is_scored_once_and_in_order():

@@ -32,7 +32,7 @@ def _trajectory(
         "train_counts": counts,
         "val_nats": nats(val),
         "val_counts": counts,
-        "bigram_nats": (bigram + offsets) * COUNT,
+        "mark_losses": (bigram + offsets) * COUNT,
         "steps_total": (len(val) - 1) * 100,
         "early_stopped": False,
         "diverged_at": None,

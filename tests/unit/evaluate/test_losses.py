@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from tests.tiny_models import SHAPES, random_decoder
 from wellfit import data, objectives
 from wellfit.data import Split, eval_blocks
-from wellfit.evaluate import block_nats
+from wellfit.evaluate import logits_scorer, score_blocks, token_scorer
 
 
 def _split(n: int) -> Split:
@@ -17,10 +17,14 @@ def test_the_two_names_of_an_ignored_target_are_one_number() -> None:
     assert data.IGNORE == objectives.IGNORE
 
 
+def _nats(model, blocks, part=(0, 1)) -> np.ndarray:
+    return score_blocks(token_scorer(model, device="cpu"), blocks, part=part).nats_N
+
+
 def test_every_token_but_the_first_is_scored_once() -> None:
     split, model = _split(103), random_decoder(SHAPES["nanochat"])
     blocks = eval_blocks(split, context=12)
-    nats = block_nats(model, blocks, vocab=11, device="cpu")
+    nats = _nats(model, blocks)
     total = 0.0
     for start in range(0, 102, 12):
         ids = torch.from_numpy(split.tokens[start : start + 13].astype(np.int64))
@@ -32,8 +36,8 @@ def test_every_token_but_the_first_is_scored_once() -> None:
 
 def test_parts_of_the_work_add_up_to_the_whole() -> None:
     blocks, model = eval_blocks(_split(2000), context=12), random_decoder(SHAPES["nanochat"])
-    whole = block_nats(model, blocks, vocab=11, device="cpu")
-    parts = [block_nats(model, blocks, vocab=11, device="cpu", part=(r, 3)) for r in range(3)]
+    whole = _nats(model, blocks)
+    parts = [_nats(model, blocks, (r, 3)) for r in range(3)]
     # each block is computed by exactly one rank
     assert all(((p != 0).sum() > 0) for p in parts)
     assert np.array_equal(sum(parts), whole)
@@ -42,6 +46,12 @@ def test_parts_of_the_work_add_up_to_the_whole() -> None:
 def test_measuring_leaves_no_gradient_and_changes_no_weight() -> None:
     model = random_decoder(SHAPES["nanochat"])
     before = [p.clone() for p in model.parameters()]
-    block_nats(model, eval_blocks(_split(100), context=12), vocab=11, device="cpu")
+    _nats(model, eval_blocks(_split(100), context=12))
     assert all(p.grad is None for p in model.parameters())
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), before, strict=True))
+
+
+def test_a_model_is_scored_alike_from_its_hidden_states_and_from_its_logits() -> None:
+    blocks, model = eval_blocks(_split(500), context=12), random_decoder(SHAPES["nanochat"])
+    from_logits = score_blocks(logits_scorer(model, device="cpu"), blocks).nats_N
+    np.testing.assert_allclose(_nats(model, blocks), from_logits, rtol=1e-5)

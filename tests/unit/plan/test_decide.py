@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from wellfit.config import Loaded, load_dict, to_dict
-from wellfit.data import Prepared, prepare
+from wellfit.data import Feed, Prepared, prepare, train_feed
 from wellfit.errors import ConfigError
+from wellfit.model import Shape
 from wellfit.plan import Decision, Machine, Rehearsal, decide_horizon, decide_parts
 from wellfit.plan import decide as module
 
@@ -39,7 +40,11 @@ def _loaded(text: Path, **keys: object) -> Loaded:
 def _decided(loaded: Loaded, seen: Rehearsal = SEEN) -> tuple[Decision, Prepared]:
     data = prepare(loaded.recipe.data, loaded.recipe.tokenizer)
     decision, shape = decide_parts(loaded.recipe, data, MACHINE)
-    return decide_horizon(decision, data, shape, seen), data
+    return decide_horizon(decision, _feed(data, shape), seen), data
+
+
+def _feed(data: Prepared, shape: Shape) -> Feed:
+    return train_feed(data.splits["train"], context=shape.context, long="error", packed=True)
 
 
 def _autos(value: object) -> int:
@@ -75,7 +80,7 @@ def test_a_decided_recipe_decides_nothing_again(text: Path) -> None:
     decision, data = _decided(_loaded(text, train__budget="1 minute"))
     again, shape = decide_parts(decision.recipe, data, MACHINE)
     slower = Rehearsal(step_s=9.0, evaluation_s=9.0, spent_s=9.0, compiled=True)
-    again = decide_horizon(again, data, shape, slower)
+    again = decide_horizon(again, _feed(data, shape), slower)
     # a resumed run on a slower machine is still the same run
     assert to_dict(again.recipe) == to_dict(decision.recipe)
 

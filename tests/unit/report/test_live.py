@@ -13,8 +13,9 @@ from wellfit.report import LiveState, line, line_header, panel
 from wellfit.report.live import sparkline
 
 STATE = LiveState(
-    step=412, steps_total=720, loss=1.712, smoothed_loss=1.698, val_loss=1.741, uniform=4.174,
-    unigram=3.309, bigram=2.452, tokens_per_s=24_230.0, time_left_s=52.0, elapsed_s=68.0,
+    step=412, steps_total=720, loss=1.712, smoothed_loss=1.698, val_loss=1.741,
+    baselines={"uniform": 4.174, "unigram": 3.309, "bigram": 2.452},
+    tokens_per_s=24_230.0, time_left_s=52.0, elapsed_s=68.0,
     sample="MARGERY:\nThe winter, sir, is kinder than your word;",
     history=tuple(4.0 - i / 100 for i in range(200)), status="training",
 )  # fmt: skip

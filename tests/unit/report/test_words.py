@@ -82,11 +82,11 @@ def test_a_claim_does_not_repeat_its_title():
 
 
 def test_the_numbers_that_decide_come_first():
-    found = {"n_evaluations": 20, "bigram_loss": 2.4, "gain_per_tenth": 0.01, "train_loss": 1.4,
+    found = {"n_evaluations": 20, "mark_loss": 2.4, "gain_per_tenth": 0.01, "train_loss": 1.4,
              "best_step": 640, "best_val_loss": 1.5, "val_loss": 1.6}  # fmt: skip
     # what a verdict rests on before what was counted on the way
     assert list(words.evidence(found)) == [
-        "val_loss", "train_loss", "best_val_loss", "best_step", "gain_per_tenth", "bigram_loss",
+        "val_loss", "train_loss", "best_val_loss", "best_step", "gain_per_tenth", "mark_loss",
         "n_evaluations",
     ]  # fmt: skip
     assert words.evidence(None) == {}

@@ -5,14 +5,15 @@ import pytest
 import torch
 
 from tests.tiny_models import SHAPES, random_decoder
-from wellfit.config import recipe_from_dict
+from wellfit.config import LanguageModel, recipe_from_dict
+from wellfit.data import Rows
 from wellfit.model import DropSource
 from wellfit.objectives import IGNORE
 from wellfit.optim import build_optimizers
-from wellfit.train.job import nats_of
+from wellfit.train.learn import LossOf, MicroBatch, loss_of, micro_batch
 from wellfit.train.ranks import Ranks
 from wellfit.train.state import TrainState
-from wellfit.train.step import MicroBatch, NonFinite, train_step
+from wellfit.train.step import NonFinite, train_step
 
 ALONE = Ranks(0, 1, 0)
 T, B = 12, 6
@@ -42,14 +43,22 @@ def _cut(sizes: list[int], *, rate: float = 0.0) -> list[MicroBatch]:
     for size in sizes:
         part = slice(start, start + size)
         drop = source.draw(7, np.arange(B)[part]) if source else None
-        out.append(MicroBatch(tokens[part], targets[part], drop))
+        out.append(_micro(tokens[part], targets[part], drop))
         start += size
     return out
 
 
+def _micro(tokens, targets, drop=None) -> MicroBatch:
+    rows = Rows(tokens.numpy(), targets.numpy(), np.arange(len(tokens)))
+    return micro_batch(rows, drop, weights_C=None)
+
+
+def _loss(model) -> LossOf:
+    return loss_of(model, LanguageModel(), None, None, compiled=False)
+
+
 def _step(state: TrainState, parts: list[MicroBatch], clip: float | None = 1.0):
-    nats = nats_of(state.model, compiled=False)
-    return train_step(state, parts, nats, lr_scale=1.0, clip=clip, ranks=ALONE)
+    return train_step(state, parts, _loss(state.model), lr_scale=1.0, clip=clip, ranks=ALONE)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3])
@@ -68,8 +77,8 @@ def test_cutting_a_batch_differently_changes_nothing(sizes: list[int], rate: flo
 
 def test_the_mean_of_micro_batch_means_would_be_another_loss() -> None:
     model = _state().model
-    nats = nats_of(model, compiled=False)
-    parts = [nats(m.tokens_BT, m.targets_BT, None) for m in _cut([1, 5])]
+    loss = _loss(model)
+    parts = [loss(m) for m in _cut([1, 5])]
     means = sum(p.mean() for p in parts) / 2
     joined = parts[0].joined(parts[1]).mean()
     # the reason a loss is a sum with its count
@@ -89,7 +98,7 @@ def test_a_batch_without_targets_is_refused_before_the_weights_change() -> None:
     before = [p.clone() for p in state.model.parameters()]
     tokens, targets = _rows()
     with pytest.raises(ValueError, match="nothing to learn from"):
-        _step(state, [MicroBatch(tokens, torch.full_like(targets, IGNORE), None)])
+        _step(state, [_micro(tokens, torch.full_like(targets, IGNORE))])
     assert all(torch.equal(p, q) for p, q in zip(state.model.parameters(), before, strict=True))
 
 
