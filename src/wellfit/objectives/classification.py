@@ -25,14 +25,15 @@ def class_loss(
     ``gamma`` multiplies the part of each class by (1 - p) to its power (focal loss,
     arXiv:1708.02002); 0 is cross-entropy.
 
-    The count is of labels, also with ``weights_C``: dividing by it makes the gradient that of the
-    weighted risk, however the batch is cut and whatever labels it holds.  Give weights whose mean
-    over the train split is 1, or the rate means something else (decision 0014).
+    With ``weights_C`` the count is the sum of the labels' weights, so that total over count is
+    torch's weighted mean; it is a function of the labels alone, known before backward.
 
     Shapes   scores_BC (B, C) any float dtype; labels_B (B,) int64, ``IGNORE`` for none.
     Units    nats, times weights.
     """
     scores_BC, counts_B = scores_BC.float(), counted(labels_B)
+    known_B = labels_B.where(counts_B, 0)
+    count = (counts_B if weights_C is None else weights_C[known_B] * counts_B).sum()
     if gamma is None:
         total = F.cross_entropy(
             scores_BC,
@@ -42,13 +43,13 @@ def class_loss(
             reduction="sum",
             label_smoothing=label_smoothing,
         )
-        return Tally(total, counts_B.sum())
+        return Tally(total, count)
     C = scores_BC.shape[1]
-    share_BC = F.one_hot(labels_B.where(counts_B, 0), C) * (1 - label_smoothing)
-    share_BC = (share_BC + label_smoothing / C) * counts_B[:, None]
+    share_BC = F.one_hot(known_B, C) * (1 - label_smoothing) + label_smoothing / C
     if weights_C is not None:
         share_BC = share_BC * weights_C
-    return Tally((share_BC * _focal(F.log_softmax(scores_BC, dim=-1), gamma)).sum(), counts_B.sum())
+    losses_BC = share_BC * _focal(F.log_softmax(scores_BC, dim=-1), gamma)
+    return Tally((losses_BC * counts_B[:, None]).sum(), count)
 
 
 def several_loss(

@@ -12,10 +12,13 @@ IGNORE = -100
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """A sum over targets, and how many are in it.  Join freely; divide once, at the edge."""
+    """A sum over targets, and how many are in it.  Join freely; divide once, at the edge.
+
+    Where targets have weights, the count is their sum: still what the total is divided by.
+    """
 
     total: Tensor  # () float32
-    count: Tensor  # () int64
+    count: Tensor  # () int64, or float32 where targets have weights
 
     def joined(self, other: Tally) -> Tally:
         """The tally of both parts together.  Associative up to float rounding of ``total``."""
@@ -23,7 +26,7 @@ class Tally:
 
     def mean(self) -> float:
         """The mean as a Python number.  Synchronises with the device."""
-        return float(self.total.detach()) / int(self.count)
+        return float(self.total.detach()) / float(self.count)
 
 
 def counted(targets: Tensor) -> Tensor:

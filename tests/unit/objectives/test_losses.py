@@ -56,7 +56,7 @@ def test_a_batch_without_targets_has_a_gradient_of_zeros():
     h_TD, w_VD, y_T = inputs()
     tally = linear_cross_entropy(h_TD, w_VD, y_T.fill_(IGNORE), softcap=3.0)
     tally.total.backward()
-    assert (float(tally.total), int(tally.count)) == (0.0, 0)
+    assert (tally.total.item(), tally.count.item()) == (0.0, 0)
     assert h_TD.grad.eq(0).all() and w_VD.grad.eq(0).all()
     assert linear_nats(h_TD, w_VD, y_T, softcap=None).eq(0).all()
 
@@ -137,7 +137,7 @@ def test_focal_loss_worked_by_hand():
     weighted = class_loss(
         scores_BC, torch.tensor([0]), gamma=2.0, weights_C=torch.tensor([3.0, 1.0])
     )
-    assert weighted.mean() == pytest.approx(3 * math.log(4 / 3) / 16)
+    assert float(weighted.total) == pytest.approx(3 * math.log(4 / 3) / 16)
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
@@ -148,12 +148,14 @@ def test_focal_loss_of_what_is_certain_has_a_finite_gradient(gamma):
     assert scores_BC.grad.isfinite().all()
 
 
-def test_weights_change_the_sum_and_not_the_count():
-    scores_BC, labels_B = torch.zeros(4, 2), torch.tensor([0, 0, 0, 1])
-    tally = class_loss(scores_BC, labels_B, weights_C=torch.tensor([2 / 3, 2.0]))
-    # balanced weights have the mean 1 over the labels they were made from
-    assert int(tally.count) == 4
-    assert tally.mean() == pytest.approx(math.log(2))
+def test_the_count_of_weighted_labels_is_the_sum_of_their_weights():
+    scores_BC, labels_B = torch.zeros(5, 2), torch.tensor([0, 0, 0, 1, IGNORE])
+    for gamma in (None, 0.0):
+        weights_C = torch.tensor([0.5, 2.0])
+        tally = class_loss(scores_BC, labels_B, weights_C=weights_C, gamma=gamma)
+        # three of 0.5 and one of 2; what is ignored weighs nothing
+        assert float(tally.count) == 3.5
+        assert tally.mean() == pytest.approx(math.log(2))
 
 
 def test_targets_that_nobody_knows_neither_count_nor_teach():
