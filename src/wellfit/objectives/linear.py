@@ -24,7 +24,7 @@ _GROUP_BYTES = {"cpu": 1 << 26}  # logits of a group of rows
 _GROUP_BYTES_ELSEWHERE = 1 << 29
 _BLOCK = {"cpu": 1 << 21}  # logits made float32 at a time: they stay in the cache
 _BLOCK_ELSEWHERE = 1 << 26
-_TILE = 1 << 23  # elements of the weight's gradient multiplied out at a time, for the same reason
+_TILE = 1 << 22  # elements of the weight's gradient multiplied out at a time, for the same reason
 
 
 @dataclass(frozen=True, slots=True)
