@@ -10,6 +10,15 @@ from wellfit.evaluate.classification import (
     label_score,
 )
 from wellfit.evaluate.generation import Generation, generation_metrics
+from wellfit.evaluate.likelihood import (
+    Question,
+    Reader,
+    last_words,
+    minimal_pairs,
+    multiple_choice,
+    perplexity,
+    strided_nats,
+)
 from wellfit.evaluate.linear import (
     FromTexts,
     linear_classifier,
@@ -33,6 +42,8 @@ __all__ = [
     "Generation",
     "Measure",
     "Metric",
+    "Question",
+    "Reader",
     "Score",
     "block_nats",
     "class_metrics",
@@ -43,6 +54,7 @@ __all__ = [
     "generation_metrics",
     "label_metrics",
     "label_score",
+    "last_words",
     "linear_classifier",
     "linear_labeller",
     "linear_regressor",
@@ -51,7 +63,11 @@ __all__ = [
     "mean_regressor",
     "mean_score",
     "measured",
+    "minimal_pairs",
+    "multiple_choice",
+    "perplexity",
     "regression_metrics",
     "regression_score",
     "score",
+    "strided_nats",
 ]

@@ -68,12 +68,14 @@ def test_each_of_several_labels_has_its_own_classifier() -> None:
     assert (found == targets).mean() > 0.95
 
 
-def test_a_class_that_train_lacks_is_never_predicted() -> None:
+@pytest.mark.parametrize("found", [(0, 2), (0, 2, 3)])
+def test_a_class_that_train_lacks_is_never_predicted(found: tuple[int, ...]) -> None:
     train = texts()
-    labels = np.array([2 * ("good" in text.split()) for text in train])
-    scores = linear_classifier(train, labels, 4)(train)
-    assert scores.shape == (80, 4)
-    assert set(scores.argmax(axis=1)) == {0, 2}
+    labels = np.array([found[len(text) % len(found)] for text in train])
+    # what no class claims is still given to one that was seen
+    scores = linear_classifier(train, labels, 5)([*train, "of unknown words"])
+    assert scores.shape == (81, 5)
+    assert set(scores.argmax(axis=1)) == set(found)
 
 
 def test_texts_that_teach_nothing_get_the_same_answer_and_no_error() -> None:
