@@ -2,7 +2,7 @@
 
 Definitions are those of the lm-eval harness, so that both give the same scores.
 
-Dims: B rows, T time, N questions, E endings.
+Dims: B rows, T time, V vocabulary, D draws, N questions, E endings.
 """
 
 from __future__ import annotations
