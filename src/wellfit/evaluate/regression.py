@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wellfit.evaluate.metric import Metric, Score, measured
-from wellfit.evaluate.ranks import ranks_of, ratio
+from wellfit.evaluate.ranks import ALL, ranks_of, ratio
 
 
 def regression_metrics(
@@ -72,8 +72,8 @@ def _score_one(predicted_N: np.ndarray, target_N: np.ndarray, quantile: float | 
     def score(weights_DN: np.ndarray) -> dict[str, np.ndarray]:
         means_DS = weights_DN @ stats_NS / weights_DN.sum(axis=1, keepdims=True)
         y_DN, p_DN = _centred(y_N, weights_DN), _centred(p_N, weights_DN)
-        of_y_DN = _centred(ranks_y(weights_DN), weights_DN)
-        of_p_DN = _centred(ranks_p(weights_DN), weights_DN)
+        of_y_DN = _centred(ranks_y(weights_DN, ALL), weights_DN)
+        of_p_DN = _centred(ranks_p(weights_DN, ALL), weights_DN)
         variance_D = (weights_DN * y_DN**2).sum(axis=1) / weights_DN.sum(axis=1)
         out = {
             "mse": means_DS[:, 0],

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from wellfit.evaluate.metric import Comparison, Metric, compared, mean_score, measured, share
-from wellfit.evaluate.ranks import auc, ranks_of
+from wellfit.evaluate.ranks import ALL, auc, ranks_of
 from wellfit.probe import DRAWS, interval, resamples
 
 
@@ -45,7 +45,7 @@ def test_a_weighted_sample_ranks_as_the_sample_itself() -> None:
     values, truth = rng.integers(0, 12, 60) / 4, rng.integers(0, 2, 60)  # with ties
     for weights in next(iter(resamples(60))):
         sample = np.repeat(np.arange(60), weights.astype(int))
-        ours = ranks_of(values)(weights[None])[0][sample]
+        ours = ranks_of(values)(weights[None], ALL)[0][sample]
         assert ours.tolist() == stats.rankdata(values[sample]).tolist()
         positive, negative = (values[sample][truth[sample] == k] for k in (1, 0))
         theirs = stats.mannwhitneyu(positive, negative).statistic / len(positive) / len(negative)
