@@ -105,8 +105,15 @@ def examples_audit(
     match how.task:
         case config.Complete() | config.Chat():
             audit["learned"] = {
-                name: _learned(split, corpus.sources) for name, split in splits.items()
+                name: _learned(split, corpus.sources, how.end) for name, split in splits.items()
             }
+            if (dress := corpus.form.dress) is not None and how.end is not None:
+                audit |= {
+                    "template": dress.origin,
+                    "forms": corpus.table.noticed.forms,
+                    "end": tokenizer.decode([how.end]),
+                    "end_added": bool(how.after),  # by us, for the template has none
+                }
         case config.Classify() if labels is not None:
             audit["labels"] = {
                 name: dict(zip(labels.names, class_counts(split, labels).tolist(), strict=True))
@@ -126,7 +133,7 @@ def _lengths(split: Split) -> dict[str, int]:
     return dict(zip(quantiles, map(int, found), strict=True))
 
 
-def _learned(split: Split, sources: Sources) -> dict[str, Any]:
+def _learned(split: Split, sources: Sources, end: int | None) -> dict[str, Any]:
     assert split.learned is not None
     counts = np.add.reduceat(split.learned, split.doc_starts, dtype=np.int64)
     without = np.flatnonzero(counts == 0)
@@ -136,8 +143,12 @@ def _learned(split: Split, sources: Sources) -> dict[str, Any]:
             f"no token of {split.name} counts: none of its {split.n_documents:,} examples has "
             f"anything to learn, from {first} on. Check data.path and the keys of task"
         )
+    firsts = range(0, split.n_tokens, _TOKENS_AT_ONCE)
+    parts = (slice(first, first + _TOKENS_AT_ONCE) for first in firsts)
+    ends = sum(int(((split.tokens[p] == end) & split.learned[p]).sum()) for p in parts)
     return {
         "tokens": int(counts.sum()),
+        "ends": ends,
         "share": float(counts.sum() / split.n_tokens),
         "without": len(without),
         "without_at": places_of(sources, split, without[:_SHOWN]),
@@ -172,7 +183,6 @@ def conflicts(split: Split) -> int:
 
 def _hashes(split: Split) -> Iterator[npt.NDArray[np.uint64]]:
     """For each example a hash of what is given and one of the answer.  Shapes: (n, 2)."""
-    lengths = lengths_of(split)
     first = 0
     while first < split.n_documents:
         begin = int(split.doc_starts[first])
@@ -180,15 +190,22 @@ def _hashes(split: Split) -> Iterator[npt.NDArray[np.uint64]]:
         end = split.n_tokens if last == split.n_documents else int(split.doc_starts[last])
         starts = split.doc_starts[first:last] - begin
         tokens = np.asarray(split.tokens[begin:end]).astype(np.uint64)
-        places = np.arange(len(tokens)) - np.repeat(starts, lengths[first:last])
-        terms = mixed(tokens + places.astype(np.uint64) * _FACTOR + np.uint64(1))
+        is_answer = np.zeros(len(tokens), np.bool_)
+        if split.learned is not None:
+            is_answer = split.learned[begin:end]
+        answers = _sums(tokens, is_answer, starts)
         if split.labels is not None:
             rows = split.labels[first:last].view(np.uint32).astype(np.uint64)
             answers = mixed(rows + np.arange(rows.shape[1], dtype=np.uint64) * _FACTOR).sum(axis=1)
-            yield np.stack([np.add.reduceat(terms, starts), answers], axis=1)
-        else:
-            assert split.learned is not None
-            learned = split.learned[begin:end]
-            given = np.add.reduceat(np.where(learned, np.uint64(0), terms), starts)
-            yield np.stack([given, np.add.reduceat(terms, starts)], axis=1)
+        yield np.stack([_sums(tokens, ~is_answer, starts), answers], axis=1)
         first = last
+
+
+def _sums(
+    tokens: npt.NDArray[np.uint64], counted: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint64]:
+    """A hash of the counted tokens of each document, whatever stands between them."""
+    so_far = np.cumsum(counted, dtype=np.int64)
+    before = np.repeat(so_far[starts] - counted[starts], np.diff(starts, append=len(tokens)))
+    terms = mixed(tokens + (so_far - before).astype(np.uint64) * _FACTOR)
+    return np.add.reduceat(np.where(counted, terms, np.uint64(0)), starts)

@@ -108,7 +108,7 @@ def test_examples_give_the_same_files_from_any_commit(tmp_path, monkeypatch):
     records = ({"prompt": prompt, "completion": completion} for prompt, completion in pairs)
     path = write_jsonl(tmp_path / "a.jsonl", *records)
     data = data_of(path, split={"kind": "tail", "val": 0.3}, on_bad="skip")
-    sources, form = find_sources(data), form_of(config.Complete(), data)
+    sources, form = find_sources(data), form_of(config.Complete(), data, config.ByteTokenizer())
     (tmp_path / "work").mkdir()
     table = scan(sources, data, tmp_path / "work", lambda _: None, characters=False, form=form)
     corpus = Corpus(sources, data, table, assign(table, data, cuts_documents=False), form)

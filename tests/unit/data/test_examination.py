@@ -32,6 +32,7 @@ def test_lengths_and_what_counts_are_told(made):
     counted = int((lengths - 4).sum())
     assert audit["learned"]["train"] == {
         "tokens": counted,
+        "ends": len(lengths),
         "share": counted / lengths.sum(),
         "without": 0,
         "without_at": [],
@@ -113,10 +114,10 @@ def test_examples_of_which_nothing_counts_are_an_error(made, tmp_path):
     silent = split.__class__(**{**split.__dict__, "learned": np.zeros(split.n_tokens, np.bool_)})
     sources = find_sources(config.Data(path=str(tmp_path / "a.jsonl")))
     with pytest.raises(DataError, match=r"no token of train counts: none of its 18 examples"):
-        examination._learned(silent, sources)
+        examination._learned(silent, sources, 256)
     some = silent.learned.copy()
     some[split.doc_starts[3] + 1] = True
     silent = split.__class__(**{**split.__dict__, "learned": some})
     # some are told by their place
-    told = examination._learned(silent, sources)
+    told = examination._learned(silent, sources, 256)
     assert told["without"] == 17 and told["without_at"][3].endswith("a.jsonl:5")
