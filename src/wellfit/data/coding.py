@@ -95,13 +95,13 @@ def closing_token(how: Dress, tokenizer: Tokenizer) -> Closing:
     """
     probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     (found,) = how.renderer.render([(probe, None)], "a first question")
-    if isinstance(found, str):
-        raise DataError(f"the chat template ({how.origin}) takes no question and answer: {found}")
-    marked = encode_marked(tokenizer, [found.text])
-    inside = _is_inside(marked, [found.text], [learned_spans(found, how)])
-    last = marked.ids[inside][-1:].tolist()
-    if set(last) & set(markup(tokenizer).values()):
-        return Closing(last[0], True)
+    if isinstance(found, str) or not found.spans:
+        why = found if isinstance(found, str) else "the answer is not in its text"
+        raise DataError(f"the chat template ({how.origin}) takes no question and answer: {why}")
+    said = [found.text[begin:end] for begin, end in learned_spans(found, how)][-1:]
+    tokens = markup(tokenizer)
+    if closing := [token for token in how.special if token in tokens and said[0].endswith(token)]:
+        return Closing(tokens[max(closing, key=len)], True)
     if tokenizer.eos_id is None:
         raise TokenizerError(
             f"the chat template ({how.origin}) ends an answer with no special token of the "
