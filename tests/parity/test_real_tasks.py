@@ -140,3 +140,59 @@ def test_multi30k_line_by_line(shared_data, tmp_path):
         [(f"{en}\n", False), (f"{de}{END}", True)]
         for en, de in zip(lines["en"], lines["de"], strict=True)
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "n"),
+    [
+        ("alpaca_en_demo", "Alpaca", 999),
+        ("identity", "Alpaca", 91),
+        ("glaive_toolcall_en_demo", "ShareGPT", 300),
+    ],
+)
+def test_published_conversations_are_detected(shared_data, tmp_path, name, form, n):
+    path = shared_data / "sft_demo" / f"{name}.json"
+    made = examples(path, tmp_path, config.Chat(), duplicates="keep")
+    audit = made.audit["examples"]
+    assert audit["forms"] == {form: n}
+    assert sum(split.n_documents for split in made.splits.values()) == n
+    # every answer is learned, and nothing that is asked
+    said = Counter(
+        text.removesuffix(END).removesuffix("<|im_end|>\n")
+        for split in made.splits
+        for runs in learned(made, split)
+        for text, flag in runs
+        if flag
+    )
+    records = json.loads(path.read_text(encoding="utf-8"))
+    if form == "Alpaca":
+        assert said == Counter(record["output"] for record in records)
+        return
+    turns = [turn for record in records for turn in record["conversations"]]
+    plain = Counter(turn["value"] for turn in turns if turn["from"] == "gpt")
+    calls = sum(turn["from"] == "function_call" for turn in turns)
+    # calls of tools among them
+    assert said & plain == plain and (said - plain).total() == calls
+    assert all(text.startswith("<tool_call>{") for text in said - plain)
+
+
+@pytest.mark.parametrize("name", ["kto_en_demo", "dpo_en_demo"])
+def test_preferences_are_no_conversations_to_learn(shared_data, tmp_path, name):
+    path = shared_data / "sft_demo" / f"{name}.json"
+    with pytest.raises(DataError, match=r"json: record 1: .* chat learns every answer"):
+        examples(path, tmp_path, config.Chat())
+
+
+def test_gsm8k_as_a_conversation(shared_data, tmp_path):
+    folder = shared_data / "gsm8k"
+    path = tmp_path / "gsm8k.jsonl"
+    records = [json.loads(line) for line in (folder / "test.jsonl").read_text().splitlines()]
+    talks = [
+        [{"role": "user", "content": r["question"]}, {"role": "assistant", "content": r["answer"]}]
+        for r in records
+    ]
+    path.write_text("".join(json.dumps({"messages": talk}) + "\n" for talk in talks))
+    bpe = config.BpeTokenizer(vocab=1000)
+    made = examples(path, tmp_path, config.Chat(), bpe, split={"kind": "tail", "val": 0.5})
+    found = [runs for name in ("train", "val") for runs in learned(made, name)]
+    assert [runs[1][0] for runs in found] == [f"{r['answer']}<|im_end|>" for r in records]
