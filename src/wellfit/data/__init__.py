@@ -10,8 +10,9 @@ from wellfit.data.batches import (
     train_rows,
 )
 from wellfit.data.cache import cache_folder
-from wellfit.data.examination import Preview, places_of, preview, too_long
+from wellfit.data.examination import places_of, too_long
 from wellfit.data.prepared import Prepared, prepare, prepare_for_eval
+from wellfit.data.previews import Preview, preview
 from wellfit.data.progress import Progress, Stage
 from wellfit.data.prompts import encode_prompt, end_of_answer, render_prompt, render_prompts
 from wellfit.data.sources import SourceFile, Sources, find_sources

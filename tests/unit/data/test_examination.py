@@ -58,7 +58,7 @@ def test_a_label_is_read_from_every_token(tmp_path):
 
 def test_a_preview_shows_examples_as_they_are_trained_on(made, tmp_path):
     sources = find_sources(config.Data(path=str(tmp_path / "a.jsonl")))
-    shown = preview(made.splits["train"], made.tokenizer, None, sources, n=2)
+    shown = preview(made, sources, n=2)
     # in pieces that count or do not, from all over the split
     assert shown[0].pieces == (("q00:", False), ("a<|endoftext|>", True))
     assert shown[0].place.endswith("a.jsonl:1") and shown[0].labels == ()
@@ -78,7 +78,7 @@ def test_a_preview_says_the_labels(tmp_path):
     ):
         made = examples(path, tmp_path / "cache", task, **data)
         sources = find_sources(config.Data(path=str(path)))
-        shown = preview(made.splits["train"], made.tokenizer, made.labels, sources, n=1)
+        shown = preview(made, sources, n=1)
         assert shown[0].labels == says and shown[0].pieces == (("t0<|endoftext|>", False),)
 
 
