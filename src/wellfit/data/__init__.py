@@ -3,9 +3,11 @@
 from wellfit.data.batches import IGNORE, ExampleFeed, Feed, Rows, StreamFeed, train_feed
 from wellfit.data.blocks import Blocks, eval_blocks
 from wellfit.data.cache import cache_folder
-from wellfit.data.examination import Preview, places_of, preview, too_long
+from wellfit.data.examination import places_of, too_long
 from wellfit.data.prepared import Prepared, prepare, prepare_for_eval
+from wellfit.data.previews import Preview, preview
 from wellfit.data.progress import Progress, Stage
+from wellfit.data.prompts import encode_prompt, end_of_answer, render_prompt, render_prompts
 from wellfit.data.sources import SourceFile, Sources, find_sources
 from wellfit.data.stream import Labels, Split
 
@@ -25,12 +27,16 @@ __all__ = [
     "Stage",
     "StreamFeed",
     "cache_folder",
+    "encode_prompt",
+    "end_of_answer",
     "eval_blocks",
     "find_sources",
     "places_of",
     "prepare",
     "prepare_for_eval",
     "preview",
+    "render_prompt",
+    "render_prompts",
     "too_long",
     "train_feed",
 ]

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit import config
+from wellfit.data.chat import Dress
 from wellfit.data.examples import ExampleTask, Form, targets_of
 from wellfit.data.labels import class_names
 from wellfit.data.records import Example
 from wellfit.data.shards import Beside
-from wellfit.errors import TokenizerError
-from wellfit.tokenizer import Tokenizer, frame
+from wellfit.data.spoken import learned_spans
+from wellfit.errors import DataError, TokenizerError
+from wellfit.tokenizer import Marked, Tokenizer, encode_marked, frame, markup
 
 
 class Coding(NamedTuple):
@@ -24,6 +26,7 @@ class Coding(NamedTuple):
     tokenizer: Tokenizer
     before: tuple[int, ...]  # ids at the start of each example; never learned
     after: tuple[int, ...]  # ids at its end; learned where the task learns tokens
+    end: int | None  # the token that ends what is learned
     labels: Mapping[str, int]  # of a class: its number
 
 
@@ -44,18 +47,22 @@ def coding(form: Form, tokenizer: Tokenizer, counts: Mapping[str, int]) -> Codin
     """
     before, after = frame(tokenizer)
     eos = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
-    match form.task:
-        case config.Complete():
-            if not eos:
-                raise TokenizerError(
-                    "the tokenizer has no end-of-text token to end a completion with. Name one as "
-                    "eos_token in its tokenizer_config.json"
-                )
-            after = eos
-        case _:
-            after = after or eos
+    end = tokenizer.eos_id
+    if form.dress is not None:
+        end, is_written = closing_token(form.dress, tokenizer)
+        before, after = (), () if is_written else eos
+    elif isinstance(form.task, config.Complete):
+        if not eos:
+            raise TokenizerError(
+                "the tokenizer has no end-of-text token to end a completion with. Name one as "
+                "eos_token in its tokenizer_config.json"
+            )
+        after = eos
+    else:
+        after = after or eos
     names = class_names(counts) if form.known is None else form.known.names
-    return Coding(form.task, tokenizer, before, after, {name: i for i, name in enumerate(names)})
+    numbers = {name: i for i, name in enumerate(names)}
+    return Coding(form.task, tokenizer, before, after, end, numbers)
 
 
 def beside_tokens(form: Form | None, counts: Mapping[str, int]) -> dict[str, Beside]:
@@ -74,34 +81,111 @@ def beside_tokens(form: Form | None, counts: Mapping[str, int]) -> dict[str, Bes
     return {"labels": Beside(np.dtype(np.float32), "document", width), "places": places}
 
 
+class Closing(NamedTuple):
+    """The token that ends what the assistant says."""
+
+    token: int
+    is_written: bool  # by the template; else it is put there
+
+
+def closing_token(how: Dress, tokenizer: Tokenizer) -> Closing:
+    """The special token with which a template ends an answer, else the end-of-text token.
+
+    Raises ``TokenizerError`` where nothing would end it.
+    """
+    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    (found,) = how.renderer.render([(probe, None)], "a first question")
+    if isinstance(found, str) or not found.spans:
+        why = found if isinstance(found, str) else "the answer is not in its text"
+        raise DataError(f"the chat template ({how.origin}) takes no question and answer: {why}")
+    said = [found.text[begin:end] for begin, end in learned_spans(found, how)][-1:]
+    tokens = markup(tokenizer)
+    if closing := [token for token in how.special if token in tokens and said[0].endswith(token)]:
+        return Closing(tokens[max(closing, key=len)], True)
+    if tokenizer.eos_id is None:
+        raise TokenizerError(
+            f"the chat template ({how.origin}) ends an answer with no special token of the "
+            "tokenizer, which has no end-of-text token either. Name one as eos_token in its "
+            "tokenizer_config.json"
+        )
+    return Closing(tokenizer.eos_id, False)
+
+
 def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Coding) -> Coded:
     """The tokens of examples, all of which have as many texts.
 
     Texts are encoded apart, so that a prompt has the same tokens here as when it stands alone,
-    before anything is written.
+    before anything is written.  A conversation is one text.
     """
-    n_texts = len(examples[0].texts)
     texts = [text for example in examples for text, _ in example.texts]
-    ids, lengths = how.tokenizer.encode_joined(texts)
-    flags = np.array([learned for example in examples for _, learned in example.texts])
-    sizes = np.empty((len(examples), n_texts + 2), dtype=np.int64)
-    sizes[:, 0], sizes[:, -1] = len(how.before), len(how.after)
-    sizes[:, 1:-1] = lengths.reshape(len(examples), n_texts)
-    kinds = np.repeat(np.tile(np.arange(n_texts + 2), len(examples)), sizes.ravel())
-    is_text = (kinds > 0) & (kinds <= n_texts)
+    closed = np.ones(len(examples), dtype=np.bool_)
+    if isinstance(how.task, config.Chat):
+        spans = [example.spans or () for example in examples]
+        marked = encode_marked(how.tokenizer, texts)
+        ids, lengths, is_learned = marked.ids, marked.lengths, _is_inside(marked, texts, spans)
+        closed = np.array([_closes(t, s) for t, s in zip(texts, spans, strict=True)])
+    else:
+        ids, lengths = how.tokenizer.encode_joined(texts)
+        flags = [learned for example in examples for _, learned in example.texts]
+        is_learned = np.repeat(np.array(flags), lengths)
+    sizes = np.empty((len(examples), len(examples[0].texts) + 2), dtype=np.int64)
+    sizes[:, 0], sizes[:, -1] = len(how.before), len(how.after) * closed
+    sizes[:, 1:-1] = lengths.reshape(len(examples), -1)
+    if not sizes.sum(axis=1).all():
+        empty = examples[int(np.argmin(sizes.sum(axis=1)))].texts[0][0]
+        raise TokenizerError(
+            f"the text {empty[:40]!r} has not one token in this tokenizer. Leave it out"
+        )
+    filled, learned = _laid(ids, is_learned, sizes, how)
+    starts = np.cumsum(sizes.sum(axis=1)) - sizes.sum(axis=1)
+    if isinstance(how.task, (config.Classify, config.Regress)):
+        return Coded(filled, starts, {"places": places, "labels": _numbers(examples, how)})
+    learned[starts] = False  # nothing comes before the first token that it could follow from
+    return Coded(filled, starts, {"places": places, "learned": learned})
+
+
+def _laid(
+    ids: npt.NDArray[Any],
+    is_learned: npt.NDArray[np.bool_],
+    sizes: npt.NDArray[np.int64],
+    how: Coding,
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """The ids of texts with those that come before and after, and which of all are learned.
+
+    Shapes   sizes (n_examples, 2 + texts of each): tokens before, of the texts, and after.
+    """
+    last = sizes.shape[1] - 1
+    kinds = np.repeat(np.tile(np.arange(last + 1), len(sizes)), sizes.ravel())
+    is_text = (kinds > 0) & (kinds < last)
     filled = np.empty(len(kinds), dtype=how.tokenizer.dtype)
     filled[is_text] = ids
-    filled[kinds == 0] = np.tile(how.before, len(examples))
-    filled[kinds > n_texts] = np.tile(how.after, len(examples))
-    ends = np.cumsum(sizes.sum(axis=1))
-    starts = ends - sizes.sum(axis=1)
-    beside = {"places": places}
-    if isinstance(how.task, (config.Classify, config.Regress)):
-        return Coded(filled, starts, {**beside, "labels": _numbers(examples, how)})
-    learned = kinds > n_texts
-    learned[is_text] = np.repeat(flags, lengths)
-    learned[starts] = False  # nothing comes before the first token that it could follow from
-    return Coded(filled, starts, {**beside, "learned": learned})
+    filled[kinds == 0] = np.tile(how.before, len(sizes))
+    filled[kinds == last] = np.tile(how.after, np.count_nonzero(sizes[:, last]))
+    learned = kinds == last
+    learned[is_text] = is_learned
+    return filled, learned
+
+
+def _closes(text: str, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether a conversation ends with what the assistant says."""
+    return bool(spans) and not text[spans[-1][1] :].strip()
+
+
+def _is_inside(
+    marked: Marked, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]]
+) -> npt.NDArray[np.bool_]:
+    """Which tokens stand for a character that is learned, wholly or in part."""
+    sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+    first = np.cumsum(sizes) - sizes
+    steps = np.zeros(int(sizes.sum()) + 1, dtype=np.int64)
+    for at, found in zip(first.tolist(), spans, strict=True):
+        for begin, end in found:
+            steps[at + begin] += 1
+            steps[at + end] -= 1
+    before = np.concatenate([[0], np.cumsum(np.cumsum(steps)[:-1] > 0)])
+    shift = np.repeat(first, marked.lengths)
+    inside: npt.NDArray[np.bool_] = before[marked.ends + shift] > before[marked.begins + shift]
+    return inside
 
 
 def _numbers(examples: Sequence[Example], how: Coding) -> npt.NDArray[np.float32]:

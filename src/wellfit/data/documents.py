@@ -60,6 +60,7 @@ class Noticed:
     column: dict[str, int] = field(default_factory=dict)  # value of the split column -> records
     characters: str = ""  # every character of the texts, where a tokenizer needs to know
     labels: dict[str, int] = field(default_factory=dict)  # of a class -> examples of any split
+    forms: dict[str, int] = field(default_factory=dict)  # of conversations -> records
 
 
 class Table(NamedTuple):
@@ -125,7 +126,8 @@ class _Reading:
     ) -> None:
         self._asked = asked
         self._noticed = Noticed()
-        self._skipped, self._column, self._labels = Counter[str](), Counter[str](), Counter[str]()
+        self._skipped, self._column = Counter[str](), Counter[str]()
+        self._labels, self._forms = Counter[str](), Counter[str]()
         self._characters = characters
         self._held: list[str] = []  # texts whose characters are not in the set yet
         self._held_chars = 0
@@ -159,8 +161,9 @@ class _Reading:
         if value in self._column or len(self._column) < _EXAMPLES:
             self._column[value] += 1
         asked = self._asked(file, piece.value)
-        if example is not None and example.labels and state == TEXT and asked != OUT:
-            self._count_labels(example.labels)
+        if example is not None and state == TEXT and asked != OUT:
+            self._count_labels(example.labels or ())
+            self._forms[example.form] += 1
         counts = (self._n_chars, self._n_bytes, file, state, asked)
         row = _PACKED.pack(*_HASHES.unpack_from(self._hash.digest()), *counts)
         self._begin()
@@ -194,6 +197,7 @@ class _Reading:
     def noticed(self) -> Noticed:
         """Everything seen, once all is read."""
         self._noticed.skipped, self._noticed.labels = dict(self._skipped), dict(self._labels)
+        self._noticed.forms = {form: n for form, n in self._forms.items() if form}
         self._noticed.column = {k: n for k, n in self._column.items() if k or len(self._column) > 1}
         if self._characters is not None:
             self._characters.add("".join(self._held))

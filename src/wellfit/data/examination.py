@@ -1,9 +1,9 @@
-"""What a person should know of examples: what counts, what is too long, how they look."""
+"""What a person should know of examples: what counts, what is too long, where they stand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +22,6 @@ _SHOWN = 100
 _TOKENS_AT_ONCE = 1 << 20
 _COMPARED = 1 << 21  # examples whose answers are compared; of more, a share
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
-
-
-class Preview(NamedTuple):
-    """An example as it is trained on."""
-
-    place: str  # "train.jsonl:12"
-    pieces: tuple[tuple[str, bool], ...]  # stretches of its text, each with whether it is learned
-    labels: tuple[str, ...]  # the classes, or each target with its number
 
 
 def lengths_of(split: Split) -> npt.NDArray[np.int64]:
@@ -54,37 +46,6 @@ def places_of(
     return [place_in(sources.files[file], number) for file, number in found]
 
 
-def preview(
-    split: Split, tokenizer: Tokenizer, labels: Labels | None, sources: Sources, *, n: int = 3
-) -> list[Preview]:
-    """Some examples of a split, spread evenly over it, in the pieces that count or do not."""
-    count = min(n, split.n_documents)
-    documents = [split.n_documents * i // count for i in range(count)]
-    ends = split.doc_starts + lengths_of(split)
-    found = []
-    for document, place in zip(documents, places_of(sources, split, documents), strict=True):
-        first, last = int(split.doc_starts[document]), int(ends[document])
-        ids = split.tokens[first:last]
-        learned = np.zeros(len(ids), np.bool_)
-        if split.learned is not None:
-            learned = split.learned[first:last]
-        borders = np.flatnonzero(np.diff(learned)) + 1
-        runs = zip(np.split(ids, borders), np.split(learned, borders), strict=True)
-        pieces = tuple((tokenizer.decode(run), bool(flags[0])) for run, flags in runs if len(run))
-        found.append(Preview(place, pieces, _named(split, labels, document)))
-    return found
-
-
-def _named(split: Split, labels: Labels | None, document: int) -> tuple[str, ...]:
-    if labels is None or split.labels is None:
-        return ()
-    row = split.labels[document]
-    if labels.means:
-        return tuple(f"{name} {value:g}" for name, value in zip(labels.names, row, strict=True))
-    chosen = np.flatnonzero(row) if labels.several else row.astype(np.int64)
-    return tuple(labels.names[i] for i in chosen)
-
-
 def examples_audit(
     corpus: Corpus, tokenizer: Tokenizer, splits: Mapping[str, Split], labels: Labels | None
 ) -> dict[str, Any]:
@@ -105,8 +66,15 @@ def examples_audit(
     match how.task:
         case config.Complete() | config.Chat():
             audit["learned"] = {
-                name: _learned(split, corpus.sources) for name, split in splits.items()
+                name: _learned(split, corpus.sources, how.end) for name, split in splits.items()
             }
+            if (dress := corpus.form.dress) is not None and how.end is not None:
+                audit |= {
+                    "template": dress.origin,
+                    "forms": corpus.table.noticed.forms,
+                    "end": tokenizer.decode([how.end]),
+                    "end_added": bool(how.after),  # by us, for the template has none
+                }
         case config.Classify() if labels is not None:
             audit["labels"] = {
                 name: dict(zip(labels.names, class_counts(split, labels).tolist(), strict=True))
@@ -126,9 +94,14 @@ def _lengths(split: Split) -> dict[str, int]:
     return dict(zip(quantiles, map(int, found), strict=True))
 
 
-def _learned(split: Split, sources: Sources) -> dict[str, Any]:
+def _learned(split: Split, sources: Sources, end: int | None) -> dict[str, Any]:
     assert split.learned is not None
-    counts = np.add.reduceat(split.learned, split.doc_starts, dtype=np.int64)
+    ends, parts = 0, []
+    for _, tokens, starts in _stretches(split):
+        learned = split.learned[tokens]
+        parts.append(np.add.reduceat(learned, starts, dtype=np.int64))
+        ends += int(np.count_nonzero((split.tokens[tokens] == end) & learned))
+    counts = np.concatenate(parts)
     without = np.flatnonzero(counts == 0)
     if len(without) == split.n_documents:
         first = places_of(sources, split, [0])[0]
@@ -138,6 +111,7 @@ def _learned(split: Split, sources: Sources) -> dict[str, Any]:
         )
     return {
         "tokens": int(counts.sum()),
+        "ends": ends,
         "share": float(counts.sum() / split.n_tokens),
         "without": len(without),
         "without_at": places_of(sources, split, without[:_SHOWN]),
@@ -172,23 +146,37 @@ def conflicts(split: Split) -> int:
 
 def _hashes(split: Split) -> Iterator[npt.NDArray[np.uint64]]:
     """For each example a hash of what is given and one of the answer.  Shapes: (n, 2)."""
-    lengths = lengths_of(split)
+    for documents, places, starts in _stretches(split):
+        tokens = np.asarray(split.tokens[places]).astype(np.uint64)
+        is_answer = np.zeros(len(tokens), np.bool_)
+        if split.learned is not None:
+            is_answer = split.learned[places]
+        answers = _sums(tokens, is_answer, starts)
+        if split.labels is not None:
+            rows = split.labels[documents].view(np.uint32).astype(np.uint64)
+            answers = mixed(rows + np.arange(rows.shape[1], dtype=np.uint64) * _FACTOR).sum(axis=1)
+        yield np.stack([_sums(tokens, ~is_answer, starts), answers], axis=1)
+
+
+def _stretches(split: Split) -> Iterator[tuple[slice, slice, npt.NDArray[np.int64]]]:
+    """Whole examples, so many at a time that no pass needs much memory.
+
+    Their numbers, their tokens, and where in those each begins.
+    """
     first = 0
     while first < split.n_documents:
         begin = int(split.doc_starts[first])
         last = int(np.searchsorted(split.doc_starts, begin + _TOKENS_AT_ONCE, side="right"))
         end = split.n_tokens if last == split.n_documents else int(split.doc_starts[last])
-        starts = split.doc_starts[first:last] - begin
-        tokens = np.asarray(split.tokens[begin:end]).astype(np.uint64)
-        places = np.arange(len(tokens)) - np.repeat(starts, lengths[first:last])
-        terms = mixed(tokens + places.astype(np.uint64) * _FACTOR + np.uint64(1))
-        if split.labels is not None:
-            rows = split.labels[first:last].view(np.uint32).astype(np.uint64)
-            answers = mixed(rows + np.arange(rows.shape[1], dtype=np.uint64) * _FACTOR).sum(axis=1)
-            yield np.stack([np.add.reduceat(terms, starts), answers], axis=1)
-        else:
-            assert split.learned is not None
-            learned = split.learned[begin:end]
-            given = np.add.reduceat(np.where(learned, np.uint64(0), terms), starts)
-            yield np.stack([given, np.add.reduceat(terms, starts)], axis=1)
+        yield slice(first, last), slice(begin, end), split.doc_starts[first:last] - begin
         first = last
+
+
+def _sums(
+    tokens: npt.NDArray[np.uint64], counted: npt.NDArray[np.bool_], starts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint64]:
+    """A hash of the counted tokens of each document, whatever stands between them."""
+    so_far = np.cumsum(counted, dtype=np.int64)
+    before = np.repeat(so_far[starts] - counted[starts], np.diff(starts, append=len(tokens)))
+    terms = mixed(tokens + (so_far - before).astype(np.uint64) * _FACTOR)
+    return np.add.reduceat(np.where(counted, terms, np.uint64(0)), starts)

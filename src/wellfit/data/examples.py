@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any, NamedTuple, TypeAlias
 
 from wellfit import config
+from wellfit.data.chat import Dress, dress
 from wellfit.data.reading import LEAVE_OUT, Bad, place_in
 from wellfit.data.records import (
     Asked,
@@ -17,13 +18,16 @@ from wellfit.data.records import (
     Phrase,
     Piece,
     Record,
+    as_piece,
     asked_for,
     phrase,
     trouble_with,
     written_out,
 )
 from wellfit.data.sources import SourceFile
+from wellfit.data.spoken import spoken_examples
 from wellfit.data.stream import Labels
+from wellfit.tokenizer import Tokenizer
 
 ExampleTask: TypeAlias = config.Complete | config.Chat | config.Classify | config.Regress
 
@@ -37,10 +41,16 @@ class Form(NamedTuple):
     asked: Asked
     phrases: tuple[Phrase, ...]  # the text, or prompt and completion
     max_line: int
-    known: Labels | None  # of a model that exists already
+    known: Labels | None = None  # of a model that exists already
+    dress: Dress | None = None  # of a chat
 
 
-def form_of(task: config.Task, data: config.Data, known: Labels | None = None) -> Form | None:
+def form_of(
+    task: config.Task,
+    data: config.Data,
+    tokenizer: config.Tokenizer | Tokenizer,
+    known: Labels | None = None,
+) -> Form | None:
     """The form of a task's examples."""
     wanted: tuple[Phrase, ...] = ()
     more: tuple[Column, ...] = ()
@@ -59,14 +69,17 @@ def form_of(task: config.Task, data: config.Data, known: Labels | None = None) -
             wanted = (phrase(data.text, "data.text"),)
             more = tuple(Column(name, "task.targets") for name in targets_of(task))
         case config.Chat():
-            raise NotImplementedError
+            more = (Column(task.messages, "task.messages"),) if task.messages != "auto" else ()
+            asked = asked_for(data, more=more)._replace(every=True)
+            return Form(task, asked, (), data.max_line, dress=dress(task, tokenizer))
     return Form(task, asked_for(data, *wanted, more=more), wanted, data.max_line, known)
 
 
 def says_of(form: Form) -> dict[str, Any]:
     """All of a form that decides tokens and labels."""
-    says = form.task.model_dump(mode="json", exclude={"loss", "pool"})
-    return says | {"known": form.known and asdict(form.known)}
+    says = form.task.model_dump(mode="json", exclude={"loss", "pool", "template"})
+    how = form.dress and [form.dress.template, dict(form.dress.named), form.dress.special]
+    return says | {"known": form.known and asdict(form.known), "template": how}
 
 
 def targets_of(task: config.Regress) -> tuple[str, ...]:
@@ -76,17 +89,12 @@ def targets_of(task: config.Regress) -> tuple[str, ...]:
 
 def examples_of(file: SourceFile, records: Iterable[Record], form: Form) -> Iterator[Piece]:
     """Each record as a document whose pieces are one; bad where it is no example."""
+    if isinstance(form.task, config.Chat) and form.dress is not None:
+        yield from spoken_examples(file, records, form.task, form.dress, form.max_line)
+        return
     for record in records:
         made = record.bad or _example(record, form, place_in(file, record.number))
         yield as_piece(record, made)
-
-
-def as_piece(record: Record, made: Example | Bad) -> Piece:
-    """The document that a record makes."""
-    if isinstance(made, Bad):
-        return Piece("", True, record.number, bad=made)
-    value = None if record.value is None else str(record.value)
-    return Piece("".join(text for text, _ in made.texts), True, record.number, value, None, made)
 
 
 def _example(record: Record, form: Form, place: str) -> Example | Bad:

@@ -7,7 +7,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from wellfit import config
 from wellfit.data import cache as cached
 from wellfit.data.audit import audit_of
+from wellfit.data.chat import TEMPLATE_FILE
 from wellfit.data.coding import beside_tokens
 from wellfit.data.documents import scan
 from wellfit.data.encode import Corpus, encode
@@ -74,7 +75,7 @@ def prepare(
 
     Raises ``DataError`` for whatever cannot be read as the recipe says.
     """
-    work = _Work(data, tokenizer, form_of(task, data))
+    work = _Work(data, tokenizer, form_of(task, data, tokenizer))
     return _prepare(work, progress=progress, cache=cache)
 
 
@@ -92,7 +93,7 @@ def prepare_for_eval(
     ``data.split`` plays no part.  Documents end in the tokenizer's end-of-text token if it has
     one.  Raises ``TokenizerError`` for a character that a char tokenizer does not know.
     """
-    work = _Work(data, tokenizer, form_of(task, data, labels))
+    work = _Work(data, tokenizer, form_of(task, data, tokenizer, labels))
     return _prepare(work, progress=progress, cache=cache)
 
 
@@ -129,6 +130,9 @@ def _prepare(work: _Work, *, progress: Listener | None, cache: Path | None) -> P
             f"prepared data cannot be written or read at {e.filename or folder}: "
             f"{e.strerror or e}. Another folder for it: data.cache=FOLDER"
         ) from e
+    finally:
+        if work.form is not None and work.form.dress is not None:
+            work.form.dress.renderer.close()
 
 
 def _key(sources: Sources, work: _Work, reporter: Reporter) -> str:
@@ -218,6 +222,9 @@ def _tokenizer(
             made = asked
         else:
             made = tokenizer_for(corpus, asked, on_read)
+        if corpus.form is not None and corpus.form.dress is not None:
+            template = {TEMPLATE_FILE: corpus.form.dress.template}  # it belongs to these tokens
+            made = replace(made, files={**made.files, **template})
         partial = folder.with_name(folder.name + ".partial")
         made.save(partial)
         partial.rename(folder)

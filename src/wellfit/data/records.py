@@ -45,6 +45,7 @@ class Example(NamedTuple):
     texts: tuple[tuple[str, bool], ...]  # encoded apart, each with whether it is learned
     spans: tuple[tuple[int, int], ...] | None = None  # of a conversation: the learned characters
     labels: tuple[str, ...] | tuple[float, ...] | None = None
+    form: str = ""  # how the record of a conversation was written
 
 
 class Piece(NamedTuple):
@@ -150,6 +151,14 @@ def picked(file: SourceFile, number: int, found: Mapping[str, Any], asked: Asked
 def bad_record(number: int, bad: Bad) -> Record:
     """The record of which this is wrong, and how to leave it out."""
     return Record(number, None, None, bad._replace(message=f"{bad.message}. {LEAVE_OUT}"))
+
+
+def as_piece(record: Record, made: Example | Bad) -> Piece:
+    """The document that a record makes, all in one piece."""
+    if isinstance(made, Bad):
+        return Piece("", True, record.number, bad=made)
+    value = None if record.value is None else str(record.value)
+    return Piece("".join(text for text, _ in made.texts), True, record.number, value, None, made)
 
 
 def check_columns(file: SourceFile, names: Collection[str], asked: Asked) -> None:

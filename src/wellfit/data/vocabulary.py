@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, assert_never
@@ -41,12 +42,18 @@ class RoundTrip(NamedTuple):
 
 
 def build_tokenizer(
-    asked: config.Tokenizer, texts: Texts, *, separate: bool, n_bytes: int
+    asked: config.Tokenizer,
+    texts: Texts,
+    *,
+    separate: bool,
+    n_bytes: int,
+    marks: Sequence[str] = (),
 ) -> Tokenizer:
     """Make or open the tokenizer.
 
     ``texts`` gives the text to learn it from, ``n_bytes`` says how much that is, and
-    ``separate`` whether there are several documents, so that their ends need a token.
+    ``separate`` whether there are several documents, so that their ends need a token.  ``marks``
+    are further special tokens for BPE.
     """
     match asked:
         case config.CharTokenizer():
@@ -55,7 +62,7 @@ def build_tokenizer(
             return byte_tokenizer(separate=separate)
         case config.BpeTokenizer():
             vocab = vocab_for_bytes(n_bytes) if asked.vocab == "auto" else asked.vocab
-            return bpe_tokenizer(texts(), vocab=vocab, separate=separate)
+            return bpe_tokenizer(texts(), vocab=vocab, separate=separate, marks=marks)
         case config.PretrainedTokenizer():
             return load_tokenizer(Path(asked.path))
         case _:
@@ -76,9 +83,13 @@ def tokenizer_for(corpus: Corpus, asked: config.Tokenizer, on_read: OnRead) -> T
             return
         share = min(1.0, MOST_BPE_BYTES / max(1, train_bytes))
         train = (p.text for p in parts_of(corpus, on_read) if p.split == "train")
-        yield from _spread(train, share)
+        for text in _spread(train, share):
+            yield from marked.split(text) if marks else (text,)
 
-    built = build_tokenizer(asked, texts, separate=separate, n_bytes=train_bytes)
+    dress = corpus.form.dress if corpus.form is not None else None
+    marks = dress.marks if dress is not None else ()
+    marked = re.compile("|".join(map(re.escape, marks)))
+    built = build_tokenizer(asked, texts, separate=separate, n_bytes=train_bytes, marks=marks)
     if separate and built.eos_id is None and corpus.form is None:
         raise TokenizerError(
             f"there are several documents, and the tokenizer {getattr(asked, 'path', '')} has no "

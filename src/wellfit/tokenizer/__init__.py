@@ -7,7 +7,7 @@ from wellfit.tokenizer.build import (
     vocab_for_bytes,
 )
 from wellfit.tokenizer.codecs import Encoded
-from wellfit.tokenizer.marked import Frame, frame
+from wellfit.tokenizer.marked import Frame, Marked, encode_marked, frame, markup
 from wellfit.tokenizer.saving import load_tokenizer
 from wellfit.tokenizer.tokenizer import END_OF_TEXT, Kind, Tokenizer
 
@@ -16,11 +16,14 @@ __all__ = [
     "Encoded",
     "Frame",
     "Kind",
+    "Marked",
     "Tokenizer",
     "bpe_tokenizer",
     "byte_tokenizer",
     "char_tokenizer",
+    "encode_marked",
     "frame",
     "load_tokenizer",
+    "markup",
     "vocab_for_bytes",
 ]

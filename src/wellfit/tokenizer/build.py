@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tokenizers
@@ -52,31 +52,33 @@ def vocab_for_bytes(n_bytes: int) -> int:
     return min(_MOST_VOCAB, max(_LEAST_VOCAB, 1 << wanted))
 
 
-def bpe_tokenizer(texts: Iterable[str], *, vocab: int, separate: bool) -> Tokenizer:
+def bpe_tokenizer(
+    texts: Iterable[str], *, vocab: int, separate: bool, marks: Sequence[str] = ()
+) -> Tokenizer:
     """Byte pair encoding with GPT-2's word pattern, trained on ``texts``.
 
     All 256 bytes are in the vocabulary, so any text can be written and comes back unchanged.
-    ``vocab`` counts them and the end-of-document token, which comes last; texts too small for
-    so many merges give fewer.
+    ``vocab`` counts them, the ``marks`` that chat templates write, and the end-of-document token,
+    which comes last; texts too small for so many merges give fewer.
     """
-    if vocab < _BYTES + separate:
+    special = [*marks, *([END_OF_TEXT] if separate else [])]
+    if vocab < _BYTES + len(special):
         raise TokenizerError(
-            f"tokenizer.vocab={vocab} is less than the {_BYTES + separate} tokens that stand for "
-            f"single bytes{' and the end of a document' if separate else ''}. "
+            f"tokenizer.vocab={vocab} is less than the {_BYTES + len(special)} tokens that stand "
+            f"for single bytes{' and the end of a document' if separate else ''}. "
             "Write for example tokenizer.vocab=1024"
         )
     library = tokenizers.Tokenizer(tokenizers.models.BPE())
     library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     library.decoder = tokenizers.decoders.ByteLevel()
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=vocab - separate,
+        vocab_size=vocab - len(special),
         min_frequency=2,
         initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     library.train_from_iterator(texts, trainer)
-    if separate:
-        library.add_special_tokens([END_OF_TEXT])
+    library.add_special_tokens(special)
     codec = library_codec(library.to_str())
     eos_id = codec.library.token_to_id(END_OF_TEXT) if separate else None
     token_bytes = library_token_bytes(codec)

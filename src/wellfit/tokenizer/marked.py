@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tokenizers
 
 from wellfit.tokenizer.codecs import LibraryCodec
-from wellfit.tokenizer.tokenizer import Tokenizer
+from wellfit.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
 
 
 class Frame(NamedTuple):
@@ -13,6 +22,15 @@ class Frame(NamedTuple):
 
     before: tuple[int, ...]
     after: tuple[int, ...]
+
+
+class Marked(NamedTuple):
+    """The ids of marked texts, one text after the other, and the characters each stands for."""
+
+    ids: npt.NDArray[Any]
+    lengths: npt.NDArray[np.int64]  # (n_texts,)
+    begins: npt.NDArray[np.int64]  # (n_ids,) counted in its own text
+    ends: npt.NDArray[np.int64]  # (n_ids,)
 
 
 def frame(tokenizer: Tokenizer) -> Frame:
@@ -24,3 +42,60 @@ def frame(tokenizer: Tokenizer) -> Frame:
     if not texts:
         return Frame((), ())
     return Frame(tuple(probe.ids[: texts[0]]), tuple(probe.ids[texts[-1] + 1 :]))
+
+
+def markup(tokenizer: Tokenizer) -> dict[str, int]:
+    """The texts that are special tokens where they stand in a marked text."""
+    if not isinstance(tokenizer.codec, LibraryCodec):
+        return {} if tokenizer.eos_id is None else {END_OF_TEXT: tokenizer.eos_id}
+    added = tokenizer.codec.library.get_added_tokens_decoder()
+    return {token.content: at for at, token in added.items() if token.special}
+
+
+def encode_marked(tokenizer: Tokenizer, texts: Sequence[str]) -> Marked:
+    """The ids of texts in which the names of special tokens are those tokens."""
+    if not isinstance(tokenizer.codec, LibraryCodec):
+        return _encode_plain(tokenizer, texts)
+    done = _marked_library(tokenizer.codec.definition).encode_batch(
+        list(texts), add_special_tokens=False
+    )
+    lengths = np.fromiter((len(one.ids) for one in done), np.int64, len(done))
+    total = int(lengths.sum())
+    ids = np.fromiter(chain.from_iterable(one.ids for one in done), tokenizer.dtype, total)
+    places = chain.from_iterable(chain.from_iterable(one.offsets for one in done))
+    begins, ends = np.fromiter(places, np.int64, 2 * total).reshape(total, 2).T
+    return Marked(ids, lengths, begins, ends)
+
+
+@lru_cache(maxsize=2)
+def _marked_library(definition: str) -> tokenizers.Tokenizer:
+    """The tokenizer without what trims the places of tokens, or adds tokens of its own."""
+    plain = json.loads(definition) | {"post_processor": None, "truncation": None, "padding": None}
+    return tokenizers.Tokenizer.from_str(json.dumps(plain))
+
+
+def _encode_plain(tokenizer: Tokenizer, texts: Sequence[str]) -> Marked:
+    """For characters and bytes: the ids of each character, and the end of text."""
+    codes, places, lengths = [], [], []
+    for text in texts:
+        at = n_ids = 0
+        for part in re.split(f"({re.escape(END_OF_TEXT)})", text):
+            if part == END_OF_TEXT and tokenizer.eos_id is not None:
+                codes.append(np.array([tokenizer.eos_id]))
+                places.append(np.array([[at, at + len(part)]]))
+            else:
+                codes.append(tokenizer.encode(part))
+                begins = np.repeat(np.arange(at, at + len(part)), _ids_each(tokenizer, part))
+                places.append(np.stack([begins, begins + 1], axis=1))
+            at, n_ids = at + len(part), n_ids + len(codes[-1])
+        lengths.append(n_ids)
+    begins, ends = np.concatenate(places).astype(np.int64).T
+    ids = np.concatenate(codes).astype(tokenizer.dtype)
+    return Marked(ids, np.array(lengths, dtype=np.int64), begins, ends)
+
+
+def _ids_each(tokenizer: Tokenizer, text: str) -> npt.NDArray[np.int64]:
+    """How many ids each character has."""
+    if tokenizer.kind == "char" or text.isascii():
+        return np.ones(len(text), dtype=np.int64)
+    return np.fromiter((len(character.encode()) for character in text), np.int64, len(text))

@@ -24,7 +24,8 @@ from wellfit.tokenizer.tokenizer import END_OF_TEXT, Codec, Kind, Tokenizer
 OURS = "wellfit_tokenizer.json"
 DEFINITION = "tokenizer.json"
 SETTINGS = "tokenizer_config.json"
-_ALONG = (SETTINGS, "special_tokens_map.json", "chat_template.jinja")  # published files kept
+TEMPLATE = "chat_template.jinja"
+_ALONG = (SETTINGS, "special_tokens_map.json", TEMPLATE)  # published files kept
 _NO_LIMIT = int(1e30)  # what transformers writes when a tokenizer has no longest text
 
 
@@ -43,19 +44,22 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
             definition = codec.definition
         case _:
             assert_never(tokenizer.codec)
-    files = {SETTINGS: _json(_settings(end)), **tokenizer.files}
+    settings = _settings(end) | {"split_special_tokens": TEMPLATE not in tokenizer.files}
+    files = {SETTINGS: _json(settings), **tokenizer.files}
     files |= {DEFINITION: definition, OURS: _json(ours)}
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
 
 
 def _settings(end: str | None) -> dict[str, Any]:
-    """What transformers must know: take the text as it stands, and show it as it stands."""
+    """What transformers must know: take the text as it stands, and show it as it stands.
+
+    In a chat the names of special tokens are those tokens, or its template could write none.
+    """
     settings: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
         "model_max_length": _NO_LIMIT,
-        "split_special_tokens": True,
     }
     return settings | ({"eos_token": end} if end is not None else {})
 
@@ -100,7 +104,8 @@ def _load_ours(folder: Path) -> Tokenizer:
             assert_never(kind)
     if eos_id is not None and not isinstance(codec, LibraryCodec):
         sizes = np.append(sizes, 0).astype(np.int32)
-    return Tokenizer(kind, len(sizes), eos_id, sizes, codec)
+    along = {TEMPLATE: _read(folder / TEMPLATE)} if (folder / TEMPLATE).is_file() else {}
+    return Tokenizer(kind, len(sizes), eos_id, sizes, codec, along)
 
 
 def _published(

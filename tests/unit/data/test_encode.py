@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from tests.corpora import data_of, write_jsonl
+from wellfit import config
 from wellfit.data import find_sources
+from wellfit.data.coding import beside_tokens
 from wellfit.data.documents import scan
 from wellfit.data.encode import Corpus, encode, parts_of
-from wellfit.data.shards import Shards, starts_file, token_file
+from wellfit.data.examples import form_of
+from wellfit.data.shards import Shards, beside_file, starts_file, token_file
 from wellfit.data.split import assign
 from wellfit.tokenizer import byte_tokenizer
 
@@ -97,3 +100,47 @@ def test_encoding_gives_the_same_files_from_any_commit(corpus, tmp_path, monkeyp
         "five",
         "a si",
     ]
+
+
+def test_examples_give_the_same_files_from_any_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr("wellfit.data.encode._STRETCH_CHARS", 4)
+    pairs = [("one", "1"), ("two", "2"), (" ", " "), ("three", "33"), ("one", "11"), ("six", "6")]
+    records = ({"prompt": prompt, "completion": completion} for prompt, completion in pairs)
+    path = write_jsonl(tmp_path / "a.jsonl", *records)
+    data = data_of(path, split={"kind": "tail", "val": 0.3}, on_bad="skip")
+    sources, form = find_sources(data), form_of(config.Complete(), data, config.ByteTokenizer())
+    (tmp_path / "work").mkdir()
+    table = scan(sources, data, tmp_path / "work", lambda _: None, characters=False, form=form)
+    corpus = Corpus(sources, data, table, assign(table, data, cuts_documents=False), form)
+    tokenizer, kinds = byte_tokenizer(separate=True), beside_tokens(form, {})
+
+    def run(folder, stop_after):
+        folder.mkdir(exist_ok=True)
+        with Shards(folder, ["train", "val"], tokenizer.dtype, kinds) as shards:
+            commits, real = [], shards.commit
+
+            def commit(position):
+                real(position)
+                commits.append(position)
+                if len(commits) == stop_after:
+                    raise KeyboardInterrupt
+
+            shards.commit = commit
+            encode(corpus, tokenizer, shards, lambda _: None, separate=True)
+        files = [path(folder, n) for n in ("train", "val") for path in (token_file, starts_file)]
+        files += [beside_file(folder, n, kind) for n in ("train", "val") for kind in kinds]
+        return [path.read_bytes() for path in files]
+
+    whole = run(tmp_path / "whole", 0)
+    commits = len((tmp_path / "whole" / "journal.jsonl").read_text().splitlines())
+    assert commits >= 4
+    for stop in range(1, commits + 1):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / str(stop), stop)
+        # what was not vouched for may lie there half
+        with beside_file(tmp_path / str(stop), "train", "learned").open("ab") as torn:
+            torn.write(b"\1")
+        # interrupted after any commit and run again: tokens, what is learned, and the places
+        assert run(tmp_path / str(stop), 0) == whole
+    learned = np.frombuffer(whole[4], dtype=np.bool_)
+    assert learned.sum() == len("1 2 33 11".replace(" ", "")) + 4

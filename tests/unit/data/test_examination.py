@@ -32,6 +32,7 @@ def test_lengths_and_what_counts_are_told(made):
     counted = int((lengths - 4).sum())
     assert audit["learned"]["train"] == {
         "tokens": counted,
+        "ends": len(lengths),
         "share": counted / lengths.sum(),
         "without": 0,
         "without_at": [],
@@ -57,7 +58,7 @@ def test_a_label_is_read_from_every_token(tmp_path):
 
 def test_a_preview_shows_examples_as_they_are_trained_on(made, tmp_path):
     sources = find_sources(config.Data(path=str(tmp_path / "a.jsonl")))
-    shown = preview(made.splits["train"], made.tokenizer, None, sources, n=2)
+    shown = preview(made, sources, n=2)
     # in pieces that count or do not, from all over the split
     assert shown[0].pieces == (("q00:", False), ("a<|endoftext|>", True))
     assert shown[0].place.endswith("a.jsonl:1") and shown[0].labels == ()
@@ -77,7 +78,7 @@ def test_a_preview_says_the_labels(tmp_path):
     ):
         made = examples(path, tmp_path / "cache", task, **data)
         sources = find_sources(config.Data(path=str(path)))
-        shown = preview(made.splits["train"], made.tokenizer, made.labels, sources, n=1)
+        shown = preview(made, sources, n=1)
         assert shown[0].labels == says and shown[0].pieces == (("t0<|endoftext|>", False),)
 
 
@@ -113,10 +114,10 @@ def test_examples_of_which_nothing_counts_are_an_error(made, tmp_path):
     silent = split.__class__(**{**split.__dict__, "learned": np.zeros(split.n_tokens, np.bool_)})
     sources = find_sources(config.Data(path=str(tmp_path / "a.jsonl")))
     with pytest.raises(DataError, match=r"no token of train counts: none of its 18 examples"):
-        examination._learned(silent, sources)
+        examination._learned(silent, sources, 256)
     some = silent.learned.copy()
     some[split.doc_starts[3] + 1] = True
     silent = split.__class__(**{**split.__dict__, "learned": some})
     # some are told by their place
-    told = examination._learned(silent, sources)
+    told = examination._learned(silent, sources, 256)
     assert told["without"] == 17 and told["without_at"][3].endswith("a.jsonl:5")
