@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from wellfit.report import measures
 from wellfit.report.scale import padded
 from wellfit.report.svg import Frame, Level, Line, Mark, Moment, line_chart, part, reach
 from wellfit.report.words import count_text
@@ -38,7 +39,7 @@ class _Curves(NamedTuple):
     moments: list[Moment]
 
 
-def learning_views(view: RunView) -> list[View]:
+def learning_views(view: RunView, unit: str) -> list[View]:
     """Train and val over the whole run, over its later part, and over powers of ten of steps."""
     evaluations, baselines = view.evaluations(), view.facts().get("baselines") or {}
     curves = _curves(view, evaluations, baselines)
@@ -47,7 +48,7 @@ def learning_views(view: RunView) -> list[View]:
     last = max(int(line.steps[-1]) for line in curves.lines if len(line.steps))
     frame = Frame(
         title="Train and val loss over steps, beside the baselines",
-        y_label="loss, nats per token",
+        y_label=f"loss, {unit}",
         x_label=_step_label(view.series("tokens")),
         x_range=(0, max(1, last)),
         y_range=_whole_range(curves, baselines),
@@ -88,6 +89,30 @@ def small_charts(view: RunView) -> list[SmallChart]:
         chart = line_chart([Line(title.lower(), steps, values, digits=digits)], frame)
         note = f"{what} {count_text(float(np.quantile(finite, quantile)))}"
         found.append(SmallChart(title, note, Markup(chart)))
+    return found
+
+
+def metric_charts(view: RunView, task: str) -> list[SmallChart]:
+    """The most telling metrics of val over steps, where they were recorded: at most three."""
+    found: list[SmallChart] = []
+    known = [name[4:] for name in view.series_names() if name.startswith("val/")]
+    for key in measures.most_telling(task, known):
+        name = measures.name_of(key)
+        steps, values = view.series(f"val/{key}")
+        if np.isfinite(values).sum() < 2 or len(found) == 3:
+            continue
+        frame = Frame(
+            f"{name} of val over steps",
+            "on val",
+            width=360,
+            height=230,
+            labels=False,
+            x_range=(0, max(1, int(steps[-1]))),
+            y_range=padded(*(reach([values]) or (0.0, 1.0))),
+        )
+        chart = line_chart([Line(name, steps, values, tone="val", dots=True)], frame)
+        last = measures.text_of(key)(float(values[-1]))
+        found.append(SmallChart(name[0].upper() + name[1:], f"last {last}", Markup(chart)))
     return found
 
 
