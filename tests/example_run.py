@@ -249,7 +249,9 @@ def _confusion(split: str) -> NDArray[np.int64]:
     rows = []
     for i, n in enumerate(_ASKED[split]):
         share = off * (np.arange(6) != i)
-        rows.append(rng.multinomial(n, (1 - right[i]) * share / share.sum() + right[i] * np.eye(6)[i]))
+        rows.append(
+            rng.multinomial(n, (1 - right[i]) * share / share.sum() + right[i] * np.eye(6)[i])
+        )
     return np.array(rows)
 
 
@@ -269,13 +271,18 @@ def _classify(split: str) -> tuple[dict, dict]:
          "accuracy": min(1.0, max(0.0, round(k * ((i + 0.5) / 15 - 0.06)) / k)) if k else None}
         for i, k in enumerate(sizes)
     ]  # fmt: skip
-    linear = {**metrics, "accuracy": _metric(0.926, int(n), 0.26), "f1_macro": _metric(0.919, int(n))}
+    linear = {
+        **metrics,
+        "accuracy": _metric(0.926, int(n), 0.26),
+        "f1_macro": _metric(0.919, int(n)),
+    }
     lost = metrics["accuracy"]["value"] - 0.926
     return metrics, {
         "confusion": {"labels": QUESTIONS, "counts": counts.tolist()},
         "calibration": bins,
         "per_class": [
-            {"label": q, "precision": precision[i], "recall": recall[i], "f1": f1[i], "n": int(held[i])}
+            {"label": q, "precision": precision[i], "recall": recall[i], "f1": f1[i],
+             "n": int(held[i])}
             for i, q in enumerate(QUESTIONS)
         ],
         "worst": [
@@ -285,8 +292,8 @@ def _classify(split: str) -> tuple[dict, dict]:
         ],
         "linear": {
             "name": "TF-IDF of 1- and 2-grams, linear SVM", "metrics": linear,
-            "against": {"metric": "accuracy", "difference": lost, "ci95": [lost - 0.021, lost + 0.022],
-                        "verdict": "worse"},
+            "against": {"metric": "accuracy", "difference": lost,
+                        "ci95": [lost - 0.021, lost + 0.022], "verdict": "worse"},
         },
     }  # fmt: skip
 
@@ -297,7 +304,8 @@ def _regress(split: str) -> tuple[dict, dict]:
     guess = 3.0 + 0.35 * (target - 3.0) + 0.2 * rng.standard_normal(n)
     error, r = target - guess, float(np.corrcoef(target, guess)[0, 1])
     shares = {"mse": (error**2).mean(), "mae": np.abs(error).mean(),
-              "r2": 1 - (error**2).mean() / target.var(), "pearson": r, "spearman": r - 0.02}  # fmt: skip
+              "r2": 1 - (error**2).mean() / target.var(), "pearson": r,
+              "spearman": r - 0.02}  # fmt: skip
     metrics = {name: _metric(float(v), n, 0.6) for name, v in shares.items()}
     linear = {"pearson": _metric(r - 0.071, n, 0.7), "mae": _metric(0.3127, n)}
     return metrics, {
@@ -320,8 +328,9 @@ def _complete(split: str) -> tuple[dict, dict]:
     points = {"bleu": 33.18, "chrf": 57.42, "exact_match": 0.094, "rouge1": 0.631,
               "rouge2": 0.402, "rougeL": 0.598}  # fmt: skip
     spread = {"bleu": 22.0, "chrf": 17.0}
+    keys = ("prompt", "reference", "written")
     seen = {
-        "writings": [dict(zip(("prompt", "reference", "written"), p, strict=True)) for p in _PAIRS] * 3,
+        "writings": [dict(zip(keys, pair, strict=True)) for pair in _PAIRS] * 3,
         "signatures": {"bleu": "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0",
                        "chrf": "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0"},
     }  # fmt: skip
@@ -352,7 +361,8 @@ def _build_task_run(path: Path, kind: str, rng: np.random.Generator) -> RunDir:
 
     def look(step: int, split: str, basis: str, metrics: dict) -> Evaluation:
         gap = {"train": -0.08, "val": 0.0, "test": 0.01}[split] * (1 - math.exp(-step / 150))
-        n, each = 400, 13 if kind == "complete" else 1
+        n = next((metric["n"] for metric in metrics.values()), 400)
+        each = 13 if kind == "complete" else 1
         hard = 1 + 0.3 * np.random.default_rng(3).standard_normal(n)
         mean = end + (start - end) * math.exp(-step / 90) + gap * (start - end)
         nats, counts = mean * each * hard / hard.mean(), np.full(n, each, dtype=np.int64)
@@ -376,7 +386,9 @@ def _build_task_run(path: Path, kind: str, rng: np.random.Generator) -> RunDir:
             record.evaluation(look(step, "val", "fixed blocks", metrics))
     record.event("looked-at-test", STEPS, checkpoint_step=STEPS)
     for split in ("train", "val", "test"):
-        record.evaluation(look(STEPS, split, "full split", {} if split == "train" else found(split)[0]))
+        record.evaluation(
+            look(STEPS, split, "full split", {} if split == "train" else found(split)[0])
+        )
     record.fact("outcomes", {split: found(split)[1] for split in ("val", "test")})
     if kind == "complete":
         record.sample(STEPS, "A man sleeps.\n", "Ein Mann schl\u00e4ft.")

@@ -114,26 +114,27 @@ def _metrics(summary: Mapping[str, Any], inner: int) -> list[Text]:
     if task == "language-model":  # its headline says it all
         return []
     val, test = ({t.key: t for t in measures.told(task, summary[s] or {})} for s in _LOOKED)
-    linear = measures.linear(summary)
     shown = [t.key for t in measures.telling(task, summary["test"] or summary["val"] or {})]
-    columns = [["", *(measures.name_of(key) for key in shown)]]
-    for name, found, part in (("val", val, 2), ("test", test, 2), ("95%", test, 3),
-                              ("linear", linear, 2)):  # fmt: skip
-        cells = [str(found[key][part]) if key in found else "" for key in shown]
-        if any(cells):
-            columns.append([name, *cells])
-    widths = [max(map(len, column)) + 3 for column in columns]
-    if sum(widths) > inner:  # the headline has its interval on a line of its own
-        kept = [i for i, column in enumerate(columns) if column[0] != "95%"]
-        columns, widths = [columns[i] for i in kept], [widths[i] for i in kept]
-    rows = []
-    for number, cells in enumerate(zip(*columns, strict=True)):
-        row = Text(cells[0].ljust(max(_NAME, widths[0] - 3)))
-        for column, cell, width in zip(columns[1:], cells[1:], widths[1:], strict=True):
-            bold = number and column[0] in _LOOKED
-            row.append(cell.rjust(width), style="bold" if bold else "dim")
-        rows.append(row)
-    return rows if shown else []
+    found = {"val": val, "test": test, "linear": measures.linear(summary)}
+    values = {
+        name: [told[key].value if key in told else "" for key in shown]
+        for name, told in found.items()
+    }
+    between = [test[key].interval if key in test else "" for key in shown]
+    columns = {"": [measures.name_of(key) for key in shown], "val": values["val"],
+               "test": values["test"], "95%": between, "linear": values["linear"]}  # fmt: skip
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    widths = {name: max(map(len, [name, *cells])) + 3 for name, cells in columns.items()}
+    if sum(widths.values()) > inner:  # the headline has its interval above
+        columns.pop("95%", None)
+    rows = [Text("") for _ in range(len(shown) + 1)] if shown else []
+    for name, cells in columns.items():
+        for row, cell in zip(rows, [name, *cells], strict=True):
+            bold = name in _LOOKED and row is not rows[0]
+            style = "bold" if bold else "dim" if name or row is rows[0] else ""
+            row.append(cell.rjust(widths[name]) if name else cell.ljust(max(_NAME, widths[""] - 3)),
+                       style=style)  # fmt: skip
+    return rows
 
 
 def _against(summary: Mapping[str, Any], inner: int) -> list[Text]:
@@ -160,7 +161,9 @@ def _table(summary: Mapping[str, Any], unit: str) -> list[Text]:
     for split in ("train", *_LOOKED):
         found = summary[split]
         if found:
-            row = Text.assemble(split.ljust(_NAME), (words.loss_text(found["loss"]).rjust(8), "bold"))
+            row = Text.assemble(
+                split.ljust(_NAME), (words.loss_text(found["loss"]).rjust(8), "bold")
+            )
             between = words.interval_text(found["ci95"]["loss"])
             rows.append(row.append(f"   95%: {between}" if between else "", style="dim"))
     known = {key: value for key, value in (summary["baselines"] or {}).items() if value is not None}

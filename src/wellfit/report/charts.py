@@ -12,7 +12,7 @@ from markupsafe import Markup
 from wellfit.report import measures
 from wellfit.report.scale import padded
 from wellfit.report.svg import Frame, Level, Line, Mark, Moment, line_chart, part, reach
-from wellfit.report.words import count_text
+from wellfit.report.words import capital, count_text
 from wellfit.store import Evaluation, RunView, Series, best_evaluation
 
 
@@ -112,7 +112,7 @@ def metric_charts(view: RunView, task: str) -> list[SmallChart]:
         )
         chart = line_chart([Line(name, steps, values, tone="val", dots=True)], frame)
         last = measures.text_of(key)(float(values[-1]))
-        found.append(SmallChart(name[0].upper() + name[1:], f"last {last}", Markup(chart)))
+        found.append(SmallChart(capital(name), f"last {last}", Markup(chart)))
     return found
 
 

@@ -33,7 +33,8 @@ FROM_LOSS = {
     "complete": ("perplexity",),
     "chat": ("perplexity",),
 }
-_PER = {"language-model": "token", "complete": "learned token", "chat": "learned token"}
+# what a loss is of; of the other tasks it is a text
+PER = {"language-model": "token", "complete": "learned token", "chat": "learned token"}
 _AGAINST = {
     "better": ("Better than", "good"),
     "worse": ("It loses against", "warn"),
@@ -68,7 +69,7 @@ def told(task: str, measured: Found) -> list[Told]:
     found: dict[str, Any] = dict(measured.get("metrics") or {})
     for key in FROM_LOSS.get(task, ()) if "ci95" in measured else ():
         found[key] = {"value": measured[key], "ci95": measured["ci95"][key]}
-    per = _PER.get(task, "text")
+    per = PER.get(task, "text")
     out = []
     for key in sorted(found, key=partial(_rank, task)):
         metric, text = found[key], text_of(key)
@@ -113,12 +114,15 @@ def name_of(key: str) -> str:
     return f"{name}, {rest}" if rest else name
 
 
-def loss_unit(summary: Found, resolved: Found) -> str:
-    """What a loss is counted in, such as ``nats per learned token``."""
+def loss_unit(summary: Found, resolved: Found | None = None) -> str:
+    """What a loss is counted in, such as ``nats per learned token``.
+
+    Whether deviations are squared is known from the resolved recipe.
+    """
     task = summary["task"]
     if summary["unit"] == "nats":
-        return f"nats per {_PER.get(task, 'text')}"
-    chosen = ((resolved.get("recipe") or {}).get("task") or {}).get("loss") or {}
+        return f"nats per {PER.get(task, 'text')}"
+    chosen = (((resolved or {}).get("recipe") or {}).get("task") or {}).get("loss") or {}
     return "squared deviations per text" if chosen.get("kind") == "mse" else "deviations per text"
 
 

@@ -19,8 +19,9 @@ from wellfit.report.svg import Frame, Plot, axes, plotted
 _MOST_LABELS = 20
 _LETTER = 6.8  # width of a usual letter of the charts' type
 _LONGEST = 16  # letters of a label
-_DARKEST = 0.5  # of a cell, so that its count can be read
-_WIDE, _NARROW = 460, 322
+_STRONGEST = 0.5  # of a cell, so that its count can be read
+_WIDE, _WIDER, _NARROW = 460, 700, 322
+_FEW = 12  # labels find room on half a page
 
 
 class Picture(NamedTuple):
@@ -35,7 +36,7 @@ def confusion_picture(found: Mapping[str, Any]) -> Picture:
     """Counts of true label (rows) by predicted label (columns); the most confused of many."""
     labels, counts = [str(label) for label in found["labels"]], np.array(found["counts"])
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    note = "Each row is a true label, darker the larger its share; off the diagonal are errors."
+    note = "Each row is a true label, the colour its shares; off the diagonal are errors."
     if len(labels) > _MOST_LABELS:
         wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
         order = np.lexsort((-counts.sum(axis=1), -wrong))
@@ -43,15 +44,18 @@ def confusion_picture(found: Mapping[str, Any]) -> Picture:
         note += f" Shown are the {_MOST_LABELS} of {len(labels)} labels that are confused most."
         labels = [labels[i] for i in kept]
         counts, shares = counts[np.ix_(kept, kept)], shares[np.ix_(kept, kept)]
-    drawn = (Markup(_matrix(labels, counts, shares, width)) for width in (_WIDE, _NARROW))
-    return Picture(*drawn, note)
+    wide = _WIDE if len(labels) <= _FEW else _WIDER
+    wide_svg, narrow_svg = (_matrix(labels, counts, shares, width) for width in (wide, _NARROW))
+    return Picture(Markup(wide_svg), Markup(narrow_svg), note)
 
 
 def _matrix(labels: Sequence[str], counts: Any, shares: Any, width: int) -> str:
-    names = [x if len(x) <= _LONGEST else f"{x[: _LONGEST - 2]}.." for x in labels]
+    most = _LONGEST if width > _NARROW else _LONGEST - 6
+    # cut in the middle: names that begin alike often end differently
+    names = [x if len(x) <= most else f"{x[: most - 6].strip()}..{x[-4:].strip()}" for x in labels]
     longest = _LETTER * max(map(len, [*names, "true"]))
     left = longest + 12
-    cell = round(min(64, max(26 if width == _WIDE else 23, (width - left) / len(names))))
+    cell = round(min(88, max(26 if width > _NARROW else 23, (width - left) / len(names))))
     upright = longest > cell - 4
     top = 44 if not upright else longest + 34
     side = cell * len(names)
@@ -76,12 +80,12 @@ def _matrix(labels: Sequence[str], counts: Any, shares: Any, width: int) -> str:
         parts.append(
             f'<g class="{kind}"><title>{html.escape(says)}</title><rect x="{x + 0.5:g}" '
             f'y="{y + 0.5:g}" width="{cell - 1}" height="{cell - 1}" rx="2" '
-            f'fill-opacity="{0.05 + (_DARKEST - 0.05) * shares[row, column]:.3f}"/>'
+            f'fill-opacity="{0.1 + (_STRONGEST - 0.1) * shares[row, column]:.3f}"/>'
             f'<text class="{"tiny" if cell < 30 else "count"}" x="{x + cell / 2:g}" '
             f'y="{y + cell / 2 + 4:g}" text-anchor="middle">{_short(count)}</text></g>'
         )
     title = f"Confusion matrix of {len(names)} labels: true against predicted"
-    return _svg(title, left + side + 4, top + side + 4, parts)
+    return _svg(title, left + side + 4, top + side + 4, parts, broad=len(names) > _FEW)
 
 
 def calibration_picture(bins: Sequence[Mapping[str, Any]]) -> Picture:
@@ -89,13 +93,13 @@ def calibration_picture(bins: Sequence[Mapping[str, Any]]) -> Picture:
     filled = [b for b in bins if b["n"]]
     n = sum(b["n"] for b in filled)
     error = sum(b["n"] * abs(b["confidence"] - b["accuracy"]) for b in filled) / max(1, n)
-    drawn = (Markup(_reliability(filled, width)) for width in (_WIDE, _NARROW))
     note = (
         f"On the diagonal confidence can be taken at its word; below it the model is too sure. "
         f"On average they are {100 * error:.1f} points apart. Bars and the figures on top: texts "
         "by confidence; whiskers: 95% intervals."
     )
-    return Picture(*drawn, note)
+    wide, narrow = (Markup(_reliability(filled, width)) for width in (_WIDE, _NARROW))
+    return Picture(wide, narrow, note)
 
 
 def _reliability(bins: Sequence[Mapping[str, Any]], width: int) -> str:
@@ -107,7 +111,7 @@ def _reliability(bins: Sequence[Mapping[str, Any]], width: int) -> str:
         middle, bar = x((b["lo"] + b["hi"]) / 2), 0.25 * b["n"] / most * (y.at_lo - y.at_hi)
         lo, hi = _wilson(b["accuracy"], b["n"])
         at, up = x(b["confidence"]), y(b["accuracy"])
-        top = y.at_hi - (8 if width == _WIDE or i % 2 else 20)  # so that neighbours do not touch
+        top = y.at_hi - (8 if width > _NARROW or i % 2 else 20)  # so that neighbours do not touch
         parts.append(
             f'<rect class="bar" x="{x(b["lo"]) + 1:.1f}" y="{y.at_lo - bar:.1f}" '
             f'width="{x(b["hi"]) - x(b["lo"]) - 2:.1f}" height="{bar:.1f}"/>'
@@ -124,16 +128,17 @@ def scatter_picture(points: Sequence[Sequence[float]], target: str) -> Picture:
     points = [point for point in points if None not in point]  # not a number
     ends = [value for point in points for value in point]
     reach = padded(min(ends, default=0.0), max(ends, default=1.0))
-    drawn = []
-    for width in (_WIDE, _NARROW):
-        plot = _square(f"Predicted against true {target}", "predicted", target, width, reach)
-        dots = "".join(
-            f'<circle cx="{plot.x(a):.1f}" cy="{plot.y(b):.1f}" r="3"/>' for a, b in points
-        )
-        parts = [axes(plot, whole=False), f'<g class="cloud ink-val">{dots}</g>', _diagonal(plot)]
-        drawn.append(Markup(_svg(plot.frame.title, width, plot.frame.height, parts)))
     note = f"Each dot is one of {len(points):,} texts; on the dashed line predicted is true."
-    return Picture(*drawn, note)
+    wide, narrow = (Markup(_cloud(points, target, width, reach)) for width in (_WIDE, _NARROW))
+    return Picture(wide, narrow, note)
+
+
+def _cloud(points: Sequence[Any], target: str, width: int, reach: tuple[float, float]) -> str:
+    plot = _square(f"Predicted against true {target}", "predicted", target, width, reach)
+    dots = (f'<circle cx="{plot.x(a):.1f}" cy="{plot.y(b):.1f}" r="3"/>' for a, b in points)
+    cloud = f'<g class="cloud ink-val">{"".join(dots)}</g>'
+    parts = [axes(plot, whole=False), cloud, _diagonal(plot)]
+    return _svg(plot.frame.title, width, plot.frame.height, parts)
 
 
 def _square(title: str, y: str, x: str, width: int, reach: tuple[float, float]) -> Plot:
@@ -148,10 +153,13 @@ def _diagonal(plot: Plot) -> str:
     )
 
 
-def _svg(title: str, width: float, height: float, parts: Sequence[str]) -> str:
-    title = html.escape(title)
+def _svg(
+    title: str, width: float, height: float, parts: Sequence[str], *, broad: bool = False
+) -> str:
+    """``broad``: rather scrolled than made smaller, as it could no longer be read."""
+    title, kind = html.escape(title), "chart broad" if broad else "chart own"
     return (
-        f'<svg class="chart own" width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} '
+        f'<svg class="{kind}" width="{width:g}" height="{height:g}" viewBox="0 0 {width:g} '
         f'{height:g}" role="img" aria-label="{title}"><title>{title}</title>{"".join(parts)}</svg>'
     )
 

@@ -220,10 +220,16 @@ def _between(interval: str) -> str:
 
 
 def _metrics(summary: Mapping[str, Any]) -> Table | None:
-    """Every metric on every split, and the linear baseline's; all but the first behind a click."""
+    """Every metric on every split, and the linear baseline's; all but the first behind a click.
+
+    Without those that follow from the loss, which stand beside it.
+    """
     task = summary["task"]
-    found = {s: {t.key: t for t in measures.told(task, summary[s] or {})} for s in _SPLITS}
-    if task == "language-model" or not any(found.values()):
+    found = {
+        s: {t.key: t for t in measures.told(task, {"metrics": (summary[s] or {}).get("metrics")})}
+        for s in _SPLITS
+    }
+    if not any(found.values()):
         return None
     split, _ = measures.seen(summary)
     columns = {s: found[s] for s in _SPLITS if found[s]}
@@ -256,11 +262,13 @@ def _losses(summary: Mapping[str, Any], unit: str, final: list[Evaluation]) -> T
             (text(found[key]), words.interval_text(found["ci95"][key], text))
             for key, text in ((key, measures.text_of(key)) for key in ("loss", *more))
         ]
-        counts = [(f"{n:,}", "") for n, _ in zip((e.n_tokens, e.n_documents), counted, strict=False)]
+        counts = [
+            (f"{n:,}", "") for n, _ in zip((e.n_tokens, e.n_documents), counted, strict=False)
+        ]
         rows.append(Row(e.split, e.split, [*cells, *counts]))
     val = next((e for e in final if e.split == "val"), None)
     notes = [unit] + [""] * len(columns)
-    names = [(name[0].upper() + name[1:], note) for name, note in zip(columns, notes, strict=False)]
+    names = [(words.capital(name), note) for name, note in zip(columns, notes, strict=False)]
     return Table(names, rows, apart=_baselines(summary, val, more))
 
 
