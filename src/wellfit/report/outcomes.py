@@ -50,7 +50,7 @@ def confusion_picture(found: Mapping[str, Any]) -> Picture:
 
 
 def _matrix(labels: Sequence[str], counts: Any, shares: Any, width: int) -> str:
-    most = _LONGEST if width > _NARROW else _LONGEST - 6
+    most = _LONGEST if width > _NARROW else 14 if len(labels) <= 6 else 10
     # cut in the middle: names that begin alike often end differently
     names = [x if len(x) <= most else f"{x[: most - 6].strip()}..{x[-4:].strip()}" for x in labels]
     longest = _LETTER * max(map(len, [*names, "true"]))
