@@ -149,7 +149,8 @@ def curve(evaluations: list[Evaluation], split: str) -> list[Evaluation]:
 def _whole_range(curves: _Curves, baselines: dict[str, float]) -> tuple[float, float]:
     levels = [level.value for level in curves.levels]
     lo, hi = reach([line.values for line in curves.lines]) or (min(levels, default=0.0), 1.0)
-    top = max([hi, *levels])
+    # a baseline that is still to be passed lies under the curves, and is to be seen
+    lo, top = min([lo, *levels]), max([hi, *levels])
     if uniform := baselines.get("uniform"):
         # a run that blew up may reach any number; its crash is told by where it leaves the page
         top = min(top, 1.35 * uniform)

@@ -219,3 +219,13 @@ def test_the_page_does_not_depend_on_when_it_is_made(tmp_path):
     view = read_run(build_example_run(tmp_path / "run").path)
     # the same record, the same page: it can be compared and cached
     assert page(view) == page(view)
+
+
+def test_a_baseline_that_is_still_to_be_passed_is_on_the_chart(run_path):
+    record = Record.open(RunDir.create(run_path), from_step=0)
+    record.fact("baselines", {"uniform": 4.2, "bigram": 2.45})
+    for step in range(5):
+        record.series(step, {"loss": 3.9 - 0.1 * step})
+    record.close("finished")
+    # at the end of its line on the chart, above all when the run never got there
+    assert "bigram</tspan> 2.45</text>" in page(read_run(run_path))
