@@ -1,4 +1,4 @@
-"""A whole run directory, made in a moment: what a small character model's record looks like.
+"""A whole run directory, made in a moment: what a small model's record looks like, of any task.
 
 The curves are drawn, not trained, but every number in it is consistent with the others, so
 that a page made from it can be judged by eye.
@@ -57,8 +57,13 @@ FINDINGS = [
 
 
 def build_example_run(path: Path, *, kind: str = "well-fit", seed: int = 1) -> RunDir:
-    """Make a finished run of ``kind`` (well-fit, overfit, diverged, running) at ``path``."""
+    """Make a run of ``kind`` at ``path``.
+
+    Of text: well-fit, overfit, diverged, running.  Of other tasks: classify, regress, complete.
+    """
     rng = np.random.default_rng(seed)
+    if kind in TASKS:
+        return _build_task_run(path, kind, rng)
     run = RunDir.create(path)
     _write_files(run)
     with RunLock(run):
@@ -207,6 +212,197 @@ def _verdict(kind: str, fixed: dict[tuple[str, int], float], best: int) -> dict:
         "confidence": 0.94,
         "source": "",
     }  # fmt: skip
+
+
+QUESTIONS = ["abbreviation", "description", "entity", "human", "location", "number"]
+_ASKED = {"val": [7, 125, 132, 123, 66, 92], "test": [9, 138, 94, 65, 81, 113]}
+_WORST = [
+    ("What is the name of the river that no map of the old kingdom shows?", 3, 4, 5.912),
+    ("How do you say morning in the language of the islands?", 2, 1, 4.871),
+    ("Who was the first? " + "It is asked in every book, and answered in none. " * 12, 3, 1, 4.102),
+    ("What does <b>NATO</b> stand for?", 0, 1, 3.377),
+    ("When is a door not a door?", 1, 5, 3.018),
+    ("Name a fruit.", 2, 3, 2.744), ("What is 4 & 4?", 5, 2, 2.51), ("Where to?", 4, 2, 2.2),
+    ("What time is it there?", 4, 5, 2.103), ("Why is the sea salt?", 1, 2, 1.96),
+]  # fmt: skip
+_PAIRS = [
+    ("Two men are talking in front of a shop.", "Zwei Leute reden vor einem Laden.",
+     "Zwei Leute reden vor einem Laden."),
+    ("A dog runs through the snow with a red ball.", "Ein Hund rennt mit einem roten Ball durch "
+     "den Schnee.", "Ein Hund rennt durch den Schnee mit einem Ball."),
+    ("The girl in the yellow dress is waiting for the train, and " + "her mother waits, and " * 20
+     + "so do I.", "Sie warten auf den Zug.", "Das Kind im gelben Kleid wartet auf den Zug."),
+    ("A man sleeps.", "Ein Mann ruht.", "Ein Mann schl\u00e4ft."),
+]  # fmt: skip
+
+
+def _metric(value: float, n: int, spread: float = 0.45) -> dict:
+    half = 1.96 * spread / math.sqrt(n)
+    return {"value": value, "ci95": [value - half, value + half], "n": n}
+
+
+def _confusion(split: str) -> NDArray[np.int64]:
+    """Mostly right, and wrong in the way that is usual: what is rare or vague is mistaken."""
+    rng = np.random.default_rng(len(split))
+    right = np.array([0.62, 0.9, 0.83, 0.93, 0.9, 0.95])
+    off = np.array([0.2, 2.0, 3.0, 0.6, 0.8, 0.5])
+    rows = []
+    for i, n in enumerate(_ASKED[split]):
+        share = off * (np.arange(6) != i)
+        rows.append(
+            rng.multinomial(n, (1 - right[i]) * share / share.sum() + right[i] * np.eye(6)[i])
+        )
+    return np.array(rows)
+
+
+def _classify(split: str) -> tuple[dict, dict]:
+    counts = _confusion(split)
+    n, held, guessed, right = counts.sum(), counts.sum(1), counts.sum(0), counts.diagonal()
+    precision, recall, f1 = right / guessed, right / held, 2 * right / (held + guessed)
+    shares = {
+        "accuracy": right.sum() / n, "f1_macro": f1.mean(), "precision_macro": precision.mean(),
+        "recall_macro": recall.mean(), "f1_weighted": (f1 * held).sum() / n, "mcc": 0.866,
+        "roc_auc": 0.981, "calibration_error": 0.041,
+    }  # fmt: skip
+    metrics = {name: _metric(float(v), int(n), 0.3) for name, v in shares.items()}
+    sizes = [0, 0, 0, 1, 3, 5, 9, 11, 14, 18, 22, 28, 41, 67, int(n) - 219]
+    bins = [
+        {"lo": i / 15, "hi": (i + 1) / 15, "n": k, "confidence": (i + 0.55) / 15 if k else None,
+         "accuracy": min(1.0, max(0.0, round(k * ((i + 0.5) / 15 - 0.06)) / k)) if k else None}
+        for i, k in enumerate(sizes)
+    ]  # fmt: skip
+    linear = {
+        **metrics,
+        "accuracy": _metric(0.926, int(n), 0.26),
+        "f1_macro": _metric(0.919, int(n)),
+    }
+    lost = metrics["accuracy"]["value"] - 0.926
+    return metrics, {
+        "confusion": {"labels": QUESTIONS, "counts": counts.tolist()},
+        "calibration": bins,
+        "per_class": [
+            {"label": q, "precision": precision[i], "recall": recall[i], "f1": f1[i],
+             "n": int(held[i])}
+            for i, q in enumerate(QUESTIONS)
+        ],
+        "worst": [
+            {"text": text, "label": QUESTIONS[a], "predicted": QUESTIONS[b], "loss": loss,
+             "place": f"{split}, file 1, record {17 * i + 4}"}
+            for i, (text, a, b, loss) in enumerate(_WORST)
+        ],
+        "linear": {
+            "name": "TF-IDF of 1- and 2-grams, linear SVM", "metrics": linear,
+            "against": {"metric": "accuracy", "difference": lost,
+                        "ci95": [lost - 0.021, lost + 0.022], "verdict": "worse"},
+        },
+    }  # fmt: skip
+
+
+def _regress(split: str) -> tuple[dict, dict]:
+    rng, n = np.random.default_rng(len(split)), 1000
+    target = 3.0 + 0.42 * rng.standard_normal(n)
+    guess = 3.0 + 0.35 * (target - 3.0) + 0.2 * rng.standard_normal(n)
+    error, r = target - guess, float(np.corrcoef(target, guess)[0, 1])
+    shares = {"mse": (error**2).mean(), "mae": np.abs(error).mean(),
+              "r2": 1 - (error**2).mean() / target.var(), "pearson": r,
+              "spearman": r - 0.02}  # fmt: skip
+    metrics = {name: _metric(float(v), n, 0.6) for name, v in shares.items()}
+    linear = {"pearson": _metric(r - 0.071, n, 0.7), "mae": _metric(0.3127, n)}
+    return metrics, {
+        "scatter": np.stack([target, guess], 1)[::2].round(4).tolist(),
+        "targets": ["valence"],
+        "worst": [
+            {"text": text, "label": f"{4 + loss / 10:.3g}", "predicted": f"{2 + loss / 9:.3g}",
+             "loss": loss, "place": f"{split} {i + 1}"}
+            for i, (text, _, _, loss) in enumerate(_WORST)
+        ],
+        "linear": {
+            "name": "TF-IDF of 1- and 2-grams, ridge regression", "metrics": linear,
+            "against": {"metric": "pearson", "difference": 0.071, "ci95": [0.031, 0.112],
+                        "verdict": "better"},
+        },
+    }  # fmt: skip
+
+
+def _complete(split: str) -> tuple[dict, dict]:
+    points = {"bleu": 33.18, "chrf": 57.42, "exact_match": 0.094, "rouge1": 0.631,
+              "rouge2": 0.402, "rougeL": 0.598}  # fmt: skip
+    spread = {"bleu": 22.0, "chrf": 17.0}
+    keys = ("prompt", "reference", "written")
+    seen = {
+        "writings": [dict(zip(keys, pair, strict=True)) for pair in _PAIRS] * 3,
+        "signatures": {"bleu": "nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:2.6.0",
+                       "chrf": "nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:2.6.0"},
+    }  # fmt: skip
+    return {k: _metric(v, 1000, spread.get(k, 0.4)) for k, v in points.items()}, seen
+
+
+# by task: what is to be seen, where the loss starts and ends, and what simple baselines reach
+TASKS = {
+    "classify": (_classify, 1.79, 0.36, {"uniform": math.log(6), "prior": 1.6512}),
+    "regress": (_regress, 1.02, 0.68, {"mean": 1.0031}),
+    "complete": (_complete, 8.99, 1.71, {"uniform": 8.9872, "unigram": 6.102, "bigram": 4.377}),
+}
+
+
+def _build_task_run(path: Path, kind: str, rng: np.random.Generator) -> RunDir:
+    found, start, end, baselines = TASKS[kind]
+    run, unit = RunDir.create(path), "deviations" if kind == "regress" else "nats"
+    _write_files(run)
+    loss = {"loss": {"kind": "mse"}} if kind == "regress" else {}
+    recipe = {**RECIPE, "task": {"kind": kind, **loss}}
+    run.resolved.write_text(json.dumps({"recipe": recipe, "explained": _explained(recipe)}))
+    record = Record.open(run, from_step=0)
+    _write_facts(record)
+    record.fact("task", kind)
+    record.fact("unit", unit)
+    record.fact("baselines", baselines)
+    record.event("started", 0, seed=1)
+
+    def look(step: int, split: str, basis: str, metrics: dict) -> Evaluation:
+        gap = {"train": -0.08, "val": 0.0, "test": 0.01}[split] * (1 - math.exp(-step / 150))
+        n = next((metric["n"] for metric in metrics.values()), 400)
+        each = 13 if kind == "complete" else 1
+        hard = 1 + 0.3 * np.random.default_rng(3).standard_normal(n)
+        mean = end + (start - end) * math.exp(-step / 90) + gap * (start - end)
+        nats, counts = mean * each * hard / hard.mean(), np.full(n, each, dtype=np.int64)
+        half = 1.96 * float(np.std(nats)) / each / math.sqrt(n)
+        return Evaluation(step, split, basis, step, nats, counts, 0, n, mean - half, mean + half,
+                          unit, metrics)  # fmt: skip
+
+    for step in range(STEPS + 1):
+        far = 1 - math.exp(-step / 90)
+        noise = 1 + 0.12 * rng.standard_normal()
+        record.series(step, {
+            "loss": (end + (start - end) * (1 - far)) * noise,
+            "lr": 0.02 * (1 - step / STEPS), "grad_norm": 0.4 + 2 * (1 - far), "tokens_per_s": 9100,
+            "tokens": 5 * step * BATCH, "elapsed_s": step / 6,
+        })  # fmt: skip
+        if step % EVALUATED_EVERY == 0:
+            metrics = found("val")[0]
+            for name, metric in metrics.items():
+                record.series(step, {f"val/{name}": metric["value"] * (0.3 + 0.7 * far)})
+            record.evaluation(look(step, "train", "fixed blocks", {}))
+            record.evaluation(look(step, "val", "fixed blocks", metrics))
+    record.event("looked-at-test", STEPS, checkpoint_step=STEPS)
+    for split in ("train", "val", "test"):
+        record.evaluation(
+            look(STEPS, split, "full split", {} if split == "train" else found(split)[0])
+        )
+    record.fact("outcomes", {split: found(split)[1] for split in ("val", "test")})
+    if kind == "complete":
+        record.sample(STEPS, "A man sleeps.\n", "Ein Mann schl\u00e4ft.")
+    train, val = (look(STEPS, split, "full split", {}).loss for split in ("train", "val"))
+    verdict = {
+        "code": "well-fit", "severity": "info", "claim": "Val loss has stopped falling.",
+        "evidence": {"val_loss": val, "train_loss": train}, "advice": "", "change": {},
+        "confidence": 0.97, "source": "",
+    }  # fmt: skip
+    record.findings(STEPS, [verdict])
+    record.fact("verdict", verdict)
+    record.event("finished", STEPS, chosen_step=STEPS)
+    record.close("finished")
+    return run
 
 
 RECIPE = {

@@ -15,7 +15,7 @@ sync_api = pytest.importorskip(
 )
 pytestmark = pytest.mark.browser
 
-KINDS = ["well-fit", "overfit", "diverged", "running"]
+KINDS = ["well-fit", "overfit", "diverged", "running", "classify", "regress", "complete"]
 CONTRAST = """
 () => {
   const parse = text => text.match(/[\\d.]+/g).map(Number);
@@ -121,6 +121,32 @@ def test_the_page_is_quiet_fits_and_can_be_read(visit, pages, kind, scheme, widt
     assert tab.evaluate(CONTRAST) == []
     # words on a chart do not lie on each other or leave it
     assert tab.evaluate(OVERLAPS) == []
+
+
+SCROLLS = """
+() => [...document.querySelectorAll("main *")]
+  .filter(e => !(e instanceof SVGElement) && e.checkVisibility())
+  .filter(e => e.scrollWidth > e.clientWidth + 1)
+  .filter(e => ["auto", "scroll"].includes(getComputedStyle(e).overflowX))
+  .map(e => [e.className, e.scrollWidth, e.clientWidth])
+"""
+
+
+@pytest.mark.parametrize("kind", ["well-fit", "classify", "regress", "complete"])
+def test_no_table_scrolls_sideways_on_a_phone(visit, pages, kind):
+    tab = visit(pages[kind], width=360)
+    # numbers stand under their names instead
+    assert tab.evaluate(SCROLLS) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_long_example_opens(visit, pages):
+    tab = visit(pages["classify"], scripts=False)
+    long = tab.locator(".worst .cut").first
+    assert long.inner_text().count("answered in none") < 12
+    long.locator("summary").click()
+    # whole, without a script
+    assert long.inner_text().count("answered in none") == 12
 
 
 def test_light_and_dark_are_two_looks(visit, pages):

@@ -9,28 +9,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from wellfit.report import measures
+from wellfit.report.words import interval_text
 from wellfit.units import format_bytes, format_count, format_span
 
 
 def evaluation_table(scored: Mapping[str, Any]) -> None:
     """One evaluation: each number with its interval and count."""
-    console = _console()
-    console.print(
-        f"{scored['run']}, split {scored['split']}: {scored['n_tokens']:,} tokens, "
-        f"{scored['n_bytes']:,} bytes, {scored['n_documents']:,} documents",
-        highlight=False,
-    )
-    table = Table("", "value", "95% interval", box=None, pad_edge=False)
-    labels = {
-        "loss": "loss (nats per token)",
-        "perplexity": "perplexity",
-        "bits_per_byte": "bits per byte",
-    }
-    for key, label in labels.items():
-        lo, hi = scored["ci95"][key]
-        table.add_row(label, f"{scored[key]:.4f}", f"{lo:.4f} to {hi:.4f}")
+    console, task = _console(), str(scored["task"])
+    counted = f"{scored['n_tokens']:,} {measures.PER.get(task, 'text')}s"
+    known = [counted, *([f"{scored['n_bytes']:,} bytes"] if task == "language-model" else [])]
+    if scored["n_documents"] != scored["n_tokens"]:
+        known.append(f"{scored['n_documents']:,} documents")
+    console.print(f"{scored['run']}, split {scored['split']}: {', '.join(known)}", highlight=False)
+    table = Table("", "value", "95% interval", "of", box=None, pad_edge=False)
+    interval = interval_text(scored["ci95"]["loss"], "{:.4f}".format)
+    unit = measures.loss_unit(scored)
+    table.add_row(f"loss ({unit})", _number(scored["loss"], ".4f"), interval, counted)
+    for told in measures.told(task, scored):
+        table.add_row(told.name, told.value, told.interval, told.n)
     for name, value in (scored["baselines"] or {}).items():
-        table.add_row(f"{name} loss", f"{value:.4f}", "")
+        table.add_row(f"{name} loss", _number(value, ".4f"))
     console.print(table)
 
 
@@ -42,19 +41,19 @@ def runs_table(found: Sequence[Mapping[str, Any]], root: Path) -> None:
             f"no runs under {root}. Start one with: wellfit train RECIPE", highlight=False
         )
         return
-    columns = ("run", "status", "step", "val loss", "test bits/byte", "time", "verdict")
+    columns = ("run", "status", "step", "val loss", "test", "time", "verdict")
     table = Table(*columns, box=None, pad_edge=False)
     for run in found:
         if run["status"] == "unreadable":
             table.add_row(run["name"], run["status"], "", "", "", "", str(run["problem"]))
             continue
-        verdict, test = run["verdict"] or {}, run["test"] or {}
+        verdict, head = run["verdict"] or {}, measures.headline(run, "test")
         table.add_row(
             run["name"],
             run["status"],
             f"{run['step']:,}",
             _number(run["final"]["val_loss"], ".4f"),
-            _number(test.get("bits_per_byte"), ".3f"),
+            f"{head.value} {head.name}" if head else "",
             "" if run["elapsed_s"] is None else format_span(run["elapsed_s"]),
             verdict.get("code", ""),
         )

@@ -11,23 +11,27 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from wellfit.report import words
+from wellfit.report import measures, words
 from wellfit.store import RunView
 from wellfit.units import format_span
 
 _WIDEST = 100
 _SAMPLE_ROWS = 8
+_NAME = 18  # columns of a split's, a metric's or a baseline's name
+_BESIDE_ROWS = 3  # of a text that stands beside another
 _COLOURS = {"good": "green", "warn": "yellow", "stop": "red", "plain": "cyan"}
 _INDENT = "  "
+_LOOKED = ("val", "test")
 
 
 @dataclass(frozen=True, slots=True)
 class _Card:
     summary: Mapping[str, Any]
+    unit: str  # of the losses
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = min(options.max_width, _WIDEST)
-        for number, block in enumerate(_blocks(self.summary, width)):
+        for number, block in enumerate(_blocks(self.summary, self.unit, width)):
             if number:
                 yield Text("")
             for row in block:
@@ -40,7 +44,8 @@ def card(view: RunView) -> _Card:
     Print it with ``soft_wrap=True``: paths and commands are there to be copied, so they go on
     over the edge rather than being broken.
     """
-    return _Card(view.summary())
+    summary = view.summary()
+    return _Card(summary, measures.loss_unit(summary, view.resolved()))
 
 
 def card_text(view: RunView, *, width: int = 80) -> str:
@@ -51,14 +56,15 @@ def card_text(view: RunView, *, width: int = 80) -> str:
     return "\n".join(row.rstrip() for row in captured.get().splitlines()) + "\n"
 
 
-def _blocks(summary: Mapping[str, Any], width: int) -> list[list[Text]]:
+def _blocks(summary: Mapping[str, Any], unit: str, width: int) -> list[list[Text]]:
     inner = width - 2 * len(_INDENT)
     blocks = [
         [_rule(summary, inner)],
         _verdict(summary, inner),
-        [_test(summary), *_effort(summary, inner)],
-        _table(summary),
-        _sample(summary, inner),
+        [*_test(summary, inner), *_effort(summary, inner)],
+        [*_metrics(summary, inner), *_against(summary, inner)],
+        _table(summary, unit),
+        _writing(summary, inner) or _sample(summary, inner),
         _paths(summary),
         _next(summary),
     ]
@@ -91,17 +97,49 @@ def _verdict(summary: Mapping[str, Any], inner: int) -> list[Text]:
     ]
 
 
-def _test(summary: Mapping[str, Any]) -> Text:
-    test = summary["test"]
-    if not test:
-        return Text("test has not been looked at", style="dim")
-    row = Text.assemble((words.loss_text(test["bits_per_byte"]), "bold"), " bits per byte on test")
-    return row + _interval(test, "bits_per_byte")
+def _test(summary: Mapping[str, Any], inner: int) -> list[Text]:
+    head = measures.headline(summary, "test")
+    if not head:
+        return [Text("test has not been looked at", style="dim")]
+    row = Text.assemble((head.value, "bold"), f" {head.name} on test")
+    between = Text(f"95%: {head.interval}, {head.n}" if head.interval else head.n, style="dim")
+    if row.cell_len + 3 + between.cell_len > inner:
+        return [row, between]
+    return [Text("   ").join([row, between])]
 
 
-def _interval(measured: Mapping[str, Any], name: str) -> Text:
-    between = words.interval_text(measured["ci95"][name])
-    return Text(f"   95%: {between}" if between else "", style="dim")
+def _metrics(summary: Mapping[str, Any], inner: int) -> list[Text]:
+    """The most telling metrics on val and test; the linear baseline's beside them."""
+    task = summary["task"]
+    if task == "language-model":  # its headline says it all
+        return []
+    val, test = ({t.key: t for t in measures.told(task, summary[s] or {})} for s in _LOOKED)
+    shown = [t.key for t in measures.telling(task, summary["test"] or summary["val"] or {})]
+    found = {"val": val, "test": test, "linear": measures.linear(summary)}
+    values = {
+        name: [told[key].value if key in told else "" for key in shown]
+        for name, told in found.items()
+    }
+    between = [test[key].interval if key in test else "" for key in shown]
+    columns = {"": [measures.name_of(key) for key in shown], "val": values["val"],
+               "test": values["test"], "95%": between, "linear": values["linear"]}  # fmt: skip
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    widths = {name: max(map(len, [name, *cells])) + 3 for name, cells in columns.items()}
+    if sum(widths.values()) > inner:  # the headline has its interval above
+        columns.pop("95%", None)
+    rows = [Text("") for _ in range(len(shown) + 1)] if shown else []
+    for name, cells in columns.items():
+        for row, cell in zip(rows, [name, *cells], strict=True):
+            bold = name in _LOOKED and row is not rows[0]
+            style = "bold" if bold else "dim" if name or row is rows[0] else ""
+            row.append(cell.rjust(widths[name]) if name else cell.ljust(max(_NAME, widths[""] - 3)),
+                       style=style)  # fmt: skip
+    return rows
+
+
+def _against(summary: Mapping[str, Any], inner: int) -> list[Text]:
+    found = measures.against(summary)
+    return _wrapped(found.text, inner, _COLOURS[found.tone]) if found else []
 
 
 def _effort(summary: Mapping[str, Any], inner: int) -> list[Text]:
@@ -117,18 +155,37 @@ def _effort(summary: Mapping[str, Any], inner: int) -> list[Text]:
     return _wrapped(", ".join(known), inner, style="dim")
 
 
-def _table(summary: Mapping[str, Any]) -> list[Text]:
+def _table(summary: Mapping[str, Any], unit: str) -> list[Text]:
     """Losses of the splits with their intervals, and the baselines under them."""
-    rows = [Text("loss, nats per token".rjust(29), style="dim")]
-    for split in ("train", "val", "test"):
+    rows = [Text(f"loss, {unit}", style="dim")]
+    for split in ("train", *_LOOKED):
         found = summary[split]
         if found:
-            row = Text.assemble(split.ljust(16), (words.loss_text(found["loss"]).rjust(13), "bold"))
-            rows.append(row + _interval(found, "loss"))
+            row = Text.assemble(
+                split.ljust(_NAME), (words.loss_text(found["loss"]).rjust(8), "bold")
+            )
+            between = words.interval_text(found["ci95"]["loss"])
+            rows.append(row.append(f"   95%: {between}" if between else "", style="dim"))
     known = {key: value for key, value in (summary["baselines"] or {}).items() if value is not None}
     for name, value in sorted(known.items(), key=lambda item: float(item[1])):
-        rows.append(Text(name.ljust(16) + words.loss_text(value).rjust(13), style="dim"))
+        rows.append(Text(name.ljust(_NAME) + words.loss_text(value).rjust(8), style="dim"))
     return rows if len(rows) > 1 else []
+
+
+def _writing(summary: Mapping[str, Any], inner: int) -> list[Text]:
+    """One text that was written, beside what a person wrote."""
+    split, seen = measures.seen(summary)
+    if not seen.get("writings"):
+        return []
+    rows = [Text(f"it writes, for one prompt of {split}", style="dim")]
+    for name, key in (("prompt", "prompt"), ("it writes", "written"), ("reference", "reference")):
+        found = words.wrapped(seen["writings"][0][key], inner - 13)
+        if len(found) > _BESIDE_ROWS:
+            found = [*found[: _BESIDE_ROWS - 1], f"{found[_BESIDE_ROWS - 1][: inner - 17]} ..."]
+        for i, row in enumerate(found):
+            rows.append(Text.assemble((f"{'' if i else name:11}\u2502 ", "dim"),
+                                      (row, "" if key == "written" else "dim")))  # fmt: skip
+    return rows
 
 
 def _sample(summary: Mapping[str, Any], inner: int) -> list[Text]:
@@ -157,6 +214,8 @@ def next_commands(summary: Mapping[str, Any]) -> list[str]:
     """Three commands worth typing now, the most useful first."""
     run = shlex.quote(summary["run"])
     sample, report = f"wellfit sample {run}", f"wellfit report {run} --open"
+    if summary["task"] != "language-model":
+        sample += " TEXT"
     show, export = f"wellfit runs show {run}", f"wellfit export {run} --to hf DIR"
     if summary["status"] in ("stopped", "crashed"):
         return [f"wellfit resume {run}", report, show]

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from wellfit.report import measures
 from wellfit.report.scale import padded
 from wellfit.report.svg import Frame, Level, Line, Mark, Moment, line_chart, part, reach
-from wellfit.report.words import count_text
+from wellfit.report.words import capital, count_text
 from wellfit.store import Evaluation, RunView, Series, best_evaluation
 
 
@@ -38,7 +39,7 @@ class _Curves(NamedTuple):
     moments: list[Moment]
 
 
-def learning_views(view: RunView) -> list[View]:
+def learning_views(view: RunView, unit: str) -> list[View]:
     """Train and val over the whole run, over its later part, and over powers of ten of steps."""
     evaluations, baselines = view.evaluations(), view.facts().get("baselines") or {}
     curves = _curves(view, evaluations, baselines)
@@ -47,7 +48,7 @@ def learning_views(view: RunView) -> list[View]:
     last = max(int(line.steps[-1]) for line in curves.lines if len(line.steps))
     frame = Frame(
         title="Train and val loss over steps, beside the baselines",
-        y_label="loss, nats per token",
+        y_label=f"loss, {unit}",
         x_label=_step_label(view.series("tokens")),
         x_range=(0, max(1, last)),
         y_range=_whole_range(curves, baselines),
@@ -91,6 +92,30 @@ def small_charts(view: RunView) -> list[SmallChart]:
     return found
 
 
+def metric_charts(view: RunView, task: str) -> list[SmallChart]:
+    """The most telling metrics of val over steps, where they were recorded: at most three."""
+    found: list[SmallChart] = []
+    known = [name[4:] for name in view.series_names() if name.startswith("val/")]
+    for key in measures.most_telling(task, known):
+        name = measures.name_of(key)
+        steps, values = view.series(f"val/{key}")
+        if np.isfinite(values).sum() < 2 or len(found) == 3:
+            continue
+        frame = Frame(
+            f"{name} of val over steps",
+            "on val",
+            width=360,
+            height=230,
+            labels=False,
+            x_range=(0, max(1, int(steps[-1]))),
+            y_range=padded(*(reach([values]) or (0.0, 1.0))),
+        )
+        chart = line_chart([Line(name, steps, values, tone="val", dots=True)], frame)
+        last = measures.text_of(key)(float(values[-1]))
+        found.append(SmallChart(capital(name), f"last {last}", Markup(chart)))
+    return found
+
+
 def _curves(view: RunView, evaluations: list[Evaluation], baselines: dict[str, float]) -> _Curves:
     steps, losses = view.series("loss")
     lines = [Line("batch loss", steps, losses, tone="step", faint=True)]
@@ -124,7 +149,8 @@ def curve(evaluations: list[Evaluation], split: str) -> list[Evaluation]:
 def _whole_range(curves: _Curves, baselines: dict[str, float]) -> tuple[float, float]:
     levels = [level.value for level in curves.levels]
     lo, hi = reach([line.values for line in curves.lines]) or (min(levels, default=0.0), 1.0)
-    top = max([hi, *levels])
+    # a baseline that is still to be passed lies under the curves, and is to be seen
+    lo, top = min([lo, *levels]), max([hi, *levels])
     if uniform := baselines.get("uniform"):
         # a run that blew up may reach any number; its crash is told by where it leaves the page
         top = min(top, 1.35 * uniform)

@@ -9,20 +9,21 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from wellfit.report.measures import name_of, text_of
 from wellfit.report.words import ASCII, count_text, drawn, loss_text, wrapped
 from wellfit.units import format_span
 
 _WIDEST = 108  # beyond this, numbers drift apart
 _SAMPLE_ROWS = 5
-_COLUMNS = (("step", 15), ("loss, nats", 12), ("val, nats", 11), ("tokens/s", 10),
-            ("elapsed", 13), ("left", 13))  # fmt: skip
+_COLUMNS = (("step", 15), ("loss", 18), ("val", 8), ("tokens/s", 10), ("elapsed", 13),
+            ("left", 13))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class LiveState:
     """A run at one moment, for the eye.  None stands for what has not been measured yet.
 
-    Units    losses and baselines as the task's loss, spans in seconds.
+    Units    losses and baselines in ``unit`` of the task's loss, spans in seconds.
     """
 
     step: int
@@ -37,6 +38,8 @@ class LiveState:
     sample: str = ""
     history: tuple[float, ...] = ()  # recent losses, oldest first
     status: str = ""
+    unit: str = "nats"
+    metric: tuple[str, float | None] | None = None  # the task's headline, as val has it
 
 
 _BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
@@ -58,9 +61,10 @@ def panel(state: LiveState) -> _Panel:
     return _Panel(state)
 
 
-def line_header() -> str:
+def line_header(unit: str = "nats") -> str:
     """The names and units of the columns of ``line``."""
-    return "".join(name.rjust(width) for name, width in _COLUMNS)
+    units = {"loss": f"loss, {unit}"}
+    return "".join(units.get(name, name).rjust(width) for name, width in _COLUMNS)
 
 
 def line(state: LiveState) -> str:
@@ -129,7 +133,7 @@ def _ladder(state: LiveState, width: int) -> list[Text]:
         below = Text.assemble(" " * start, ("loss ", "dim"), (loss_text(now), "bold cyan"))
     elif now is not None:
         below = Text("the loss is not a finite number", style="bold red")
-    end = "0 nats: certain"
+    end = "0 nats: certain" if state.unit == "nats" else "0: exact"
     if below.cell_len + len(end) + 2 <= width:
         below.append(end.rjust(width - below.cell_len), style="dim")
     return [Text(names, style="dim"), Text(values, style="dim"), row, below]
@@ -153,7 +157,7 @@ def _labels(places: Sequence[tuple[int, str]], width: int) -> str:
 def _numbers(state: LiveState, width: int) -> Text:
     row = Text.assemble(
         ("val ", "dim"), (loss_text(state.val_loss), "bold"), "    ",
-        count_text(state.tokens_per_s), (" tokens/s", "dim"),
+        *_metric(state), count_text(state.tokens_per_s), (" tokens/s", "dim"),
     )  # fmt: skip
     room = width - row.cell_len - 16
     if room >= 12 and len(state.history) >= 2:
@@ -161,6 +165,13 @@ def _numbers(state: LiveState, width: int) -> Text:
         row.append("recent loss ".rjust(width - row.cell_len - len(bars)), style="dim")
         row.append(bars, style="cyan")
     return row
+
+
+def _metric(state: LiveState) -> list[tuple[str, str]]:
+    if state.metric is None:
+        return []
+    key, value = state.metric
+    return [(f"{name_of(key)} ", "dim"), (f"{text_of(key)(value)}    ", "bold")]
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
@@ -14,14 +14,22 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from wellfit import __version__
-from wellfit.report import words
-from wellfit.report.charts import curve, learning_views, small_charts
+from wellfit.report import measures, words
+from wellfit.report.charts import curve, learning_views, metric_charts, small_charts
+from wellfit.report.outcomes import (
+    Picture,
+    calibration_picture,
+    confusion_picture,
+    scatter_picture,
+)
 from wellfit.report.provenance import Fact, audit, machine_facts, recipe_lines
 from wellfit.store import Evaluation, Event, RunView, Sample, final_evaluation
 from wellfit.units import format_span
 
 _EVIDENCE = 7  # numbers beside the verdict; the others wait behind a click
 _SAMPLES = 6  # shown; the others wait behind a click
+_OF_CLASS = ("precision", "recall", "f1")
+_TILES = 6
 _ROUTINE = ("evaluated", "saved")
 _GRADES = {"stop": (0, "Stop", "stop"), "warn": (1, "Look at this", "warn"),
            "info": (2, "Noted", "plain")}  # fmt: skip
@@ -37,13 +45,33 @@ class Tile(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of the table of losses: a split, or a baseline of tone ``none``."""
+    """One line of a table of numbers: a split, a metric, or a baseline of tone ``none``."""
 
     name: str
     tone: str
-    cells: list[tuple[str, str]]  # loss, perplexity and bits per byte, each with its interval
-    n_tokens: str = ""
-    n_documents: str = ""
+    cells: list[tuple[str, str]]  # each with its interval
+
+
+class Table(NamedTuple):
+    """Numbers in columns; ``apart`` stands below the others, ``folded`` behind a click."""
+
+    columns: list[tuple[str, str]]  # a name, and what else is to be said of it
+    rows: list[Row]
+    apart: Sequence[Row] = ()
+    folded: Sequence[Row] = ()
+
+
+class Seen(NamedTuple):
+    """Where the model errs on a split: pictures, and examples to read."""
+
+    split: str
+    confusion: Picture | None
+    classes: list[tuple[str, ...]]
+    calibration: Picture | None
+    scatter: Picture | None
+    worst: list[dict[str, str]]
+    writings: list[dict[str, str]]
+    signatures: list[Fact]
 
 
 def page(view: RunView) -> str:
@@ -57,6 +85,7 @@ def page(view: RunView) -> str:
     asked, defaults = recipe_lines(view.resolved())
     shown, folded = _picked(view.samples())
     final = [e for split in _SPLITS if (e := final_evaluation(evaluations, split))]
+    task, unit = summary["task"], measures.loss_unit(summary, view.resolved())
     return _template().render(
         summary=summary,
         name=view.run.name,
@@ -64,12 +93,16 @@ def page(view: RunView) -> str:
         css=Markup(css),
         script=Markup(script),
         header=_header(summary),
-        tiles=_tiles(summary),
-        views=learning_views(view),
+        tiles=_tiles(summary, unit),
+        views=learning_views(view, unit),
         curve_rows=_curve_rows(evaluations),
-        rows=[_row(e) for e in final],
-        baselines=_baselines(summary, final_evaluation(evaluations, "val")),
+        metric_charts=metric_charts(view, task),
+        metrics=_metrics(summary),
+        against=measures.against(summary),
+        losses=_losses(summary, unit, final),
+        counting=measures.BASELINES.get(task, measures.PAIRS),
         basis=_basis(final),
+        seen=_seen(summary),
         small=small_charts(view),
         samples=shown,
         more_samples=folded,
@@ -136,21 +169,22 @@ def _confidence(finding: Mapping[str, Any]) -> list[Fact]:
     return [] if share is None else [Fact("confidence", words.confidence(share))]
 
 
-def _tiles(summary: Mapping[str, Any]) -> list[Tile]:
-    test, val, best = summary["test"], summary["val"], summary["best"]
+def _tiles(summary: Mapping[str, Any], unit: str) -> list[Tile]:
+    val, best, head = summary["val"], summary["best"], measures.headline(summary, "test")
     total, epochs, resumed = summary["steps_total"], summary["epochs"], summary["attempts"] - 1
     best_text = f"best at step {best['step']:,}" if best else "not measured yet"
-    elapsed_s = summary["elapsed_s"]
-    return [
+    elapsed_s, name = summary["elapsed_s"], measures.headline_name(summary)
+    tiles = [
         Tile(
-            "Test, bits per byte",
-            words.loss_text(test["bits_per_byte"] if test else None),
-            _between(test, "bits_per_byte") if test else "not looked at yet",
+            f"Test, {name}",
+            head.value if head else words.NOTHING,
+            _between(head.interval) if head else "not looked at yet",
         ),
+        *_linear_tile(summary),
         Tile(
-            "Val loss, nats",
+            f"Val loss, {unit.split(' per ')[0]}",
             words.loss_text(summary["final"]["val_loss"]),
-            _between(val, "loss") if val else best_text,
+            _between(words.interval_text(val["ci95"]["loss"])) if val else best_text,
         ),
         Tile(
             "Tokens seen",
@@ -162,41 +196,118 @@ def _tiles(summary: Mapping[str, Any]) -> list[Tile]:
             words.NOTHING if elapsed_s is None else format_span(elapsed_s),
             f"step {summary['step']:,}" + (f" of {total:,}" if total else ""),
         ),
-        Tile("Tokens per second", words.count_text(summary["tokens_per_s"]), "over the whole run"),
         Tile(
             "Parameters",
             words.count_text(summary["parameters"]),
             f"resumed {words.times_text(resumed)}" if resumed > 0 else "",
         ),
+        Tile("Tokens per second", words.count_text(summary["tokens_per_s"]), "over the whole run"),
     ]
+    return tiles[:_TILES]
 
 
-def _between(measured: Mapping[str, Any], name: str) -> str:
-    text = words.interval_text(measured["ci95"][name])
-    return f"95%: {text}" if text else ""
+def _linear_tile(summary: Mapping[str, Any]) -> list[Tile]:
+    """The linear baseline's share of the headline, beside which the model's has to stand."""
+    head, against = measures.headline(summary, "test"), measures.against(summary)
+    theirs = measures.linear(summary).get(head.key) if head else None
+    if not theirs or not against:
+        return []
+    return [Tile("Linear baseline", theirs.value, _between(theirs.interval))]
 
 
-def _row(e: Evaluation) -> Row:
-    found, cells = e.as_dict(), []
-    for name, text in (
-        ("loss", words.loss_text),
-        ("perplexity", words.perplexity_text),
-        ("bits_per_byte", words.loss_text),
-    ):
-        cells.append((text(found[name]), words.interval_text(found["ci95"][name], text)))
-    return Row(e.split, e.split, cells, f"{e.n_tokens:,}", f"{e.n_documents:,}")
+def _between(interval: str) -> str:
+    return f"95%: {interval}" if interval else ""
 
 
-def _baselines(summary: Mapping[str, Any], val: Evaluation | None) -> list[Row]:
+def _metrics(summary: Mapping[str, Any]) -> Table | None:
+    """Every metric on every split, and the linear baseline's; all but the first behind a click.
+
+    Without those that follow from the loss, which stand beside it.
+    """
+    task = summary["task"]
+    found = {
+        s: {t.key: t for t in measures.told(task, {"metrics": (summary[s] or {}).get("metrics")})}
+        for s in _SPLITS
+    }
+    if not any(found.values()):
+        return None
+    split, _ = measures.seen(summary)
+    columns = {s: found[s] for s in _SPLITS if found[s]}
+    if linear := measures.linear(summary):
+        columns[f"linear on {split}"] = linear
+    keys = list(dict.fromkeys(key for told in columns.values() for key in told))
+    first = measures.most_telling(task, keys)
+    rows = {
+        key: Row(measures.name_of(key), "none", [_cell(told.get(key)) for told in columns.values()])
+        for key in keys
+    }
+    folded = [rows[key] for key in keys if key not in first]
+    names = [(name, next(iter(told.values())).n) for name, told in columns.items()]
+    return Table(names, [rows[key] for key in first], folded=folded)
+
+
+def _cell(told: measures.Told | None) -> tuple[str, str]:
+    return (told.value, told.interval) if told else ("", "")
+
+
+def _losses(summary: Mapping[str, Any], unit: str, final: list[Evaluation]) -> Table:
+    """Losses of the splits and of the baselines, with what else follows from a loss."""
+    more, per = measures.FROM_LOSS.get(summary["task"], ()), unit.rpartition(" per ")[2]
+    counted = [f"{per}s", "documents"][: 1 + bool(more)]
+    columns = ["loss", *map(measures.name_of, more), *counted]
+    rows = []
+    for e in final:
+        found = e.as_dict()
+        cells = [
+            (text(found[key]), words.interval_text(found["ci95"][key], text))
+            for key, text in ((key, measures.text_of(key)) for key in ("loss", *more))
+        ]
+        counts = [
+            (f"{n:,}", "") for n, _ in zip((e.n_tokens, e.n_documents), counted, strict=False)
+        ]
+        rows.append(Row(e.split, e.split, [*cells, *counts]))
+    val = next((e for e in final if e.split == "val"), None)
+    notes = [unit] + [""] * len(columns)
+    names = [(words.capital(name), note) for name, note in zip(columns, notes, strict=False)]
+    return Table(names, rows, apart=_baselines(summary, val, more))
+
+
+def _baselines(
+    summary: Mapping[str, Any], val: Evaluation | None, more: Sequence[str]
+) -> list[Row]:
     """The baselines, best first, in the same units as the losses."""
     known = [(v, name) for name, v in (summary["baselines"] or {}).items() if v is not None]
     ratio = val.bits_per_byte / val.loss if val and val.loss else None
     rows = []
     for value, name in sorted(known):
-        perplexity = words.perplexity_text(words.perplexity(value))
-        bits = words.loss_text(None if ratio is None else value * ratio)
-        rows.append(Row(name, "none", [(words.loss_text(value), ""), (perplexity, ""), (bits, "")]))
+        cells = {
+            "perplexity": words.perplexity_text(words.perplexity(value)),
+            "bits_per_byte": words.loss_text(None if ratio is None else value * ratio),
+        }
+        found = [words.loss_text(value), *(cells[key] for key in more), *[""] * (1 + bool(more))]
+        rows.append(Row(name, "none", [(cell, "") for cell in found]))
     return rows
+
+
+def _seen(summary: Mapping[str, Any]) -> Seen:
+    split, found = measures.seen(summary)
+    confusion, bins, points = (found.get(k) for k in ("confusion", "calibration", "scatter"))
+    target = (found.get("targets") or ["target"])[0]
+    classes = [
+        (str(c.get("label", c.get("name"))), *(words.loss_text(c[k]) for k in _OF_CLASS),
+         f"{c['n']:,}")
+        for c in found.get("per_class") or []
+    ]  # fmt: skip
+    return Seen(
+        split,
+        confusion_picture(confusion) if confusion else None,
+        classes,
+        calibration_picture(bins) if bins else None,
+        scatter_picture(points, target) if points else None,
+        [{**w, "loss": words.loss_text(w["loss"])} for w in found.get("worst") or []],
+        found.get("writings") or [],
+        [Fact(measures.name_of(k), v) for k, v in (found.get("signatures") or {}).items()],
+    )
 
 
 def _basis(final: list[Evaluation]) -> str:

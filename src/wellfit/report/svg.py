@@ -91,7 +91,9 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plot:
+class Plot:
+    """A frame with its two axes."""
+
     x: Scale
     y: Scale
     frame: Frame
@@ -114,9 +116,9 @@ def line_chart(
     """
     if frame.x_log:  # step 0 lies infinitely far to the left
         lines = [part(line, line.steps >= 1) for line in lines]
-    plot = _plot(lines, frame, levels)
+    plot = plotted(lines, frame, levels)
     parts = [
-        _axes(plot),
+        axes(plot),
         *(_level(plot, level) for level in levels),
         *(_moment(plot, moment) for moment in moments),
         *(_curve(plot, line) for line in sorted(lines, key=lambda line: not line.faint)),
@@ -170,7 +172,8 @@ def _points(line: Line) -> Iterator[tuple[int, float]]:
     return zip(line.steps.tolist(), line.values.tolist(), strict=True)
 
 
-def _plot(lines: Sequence[Line], frame: Frame, levels: Sequence[Level]) -> _Plot:
+def plotted(lines: Sequence[Line], frame: Frame, levels: Sequence[Level] = ()) -> Plot:
+    """The axes on which all of this finds room."""
     wide = frame.width >= 700
     right = (118.0 if wide else 94.0) if frame.labels else 16.0
     x_lo, x_hi = frame.x_range or reach([line.steps for line in lines]) or (0.0, 1.0)
@@ -184,7 +187,7 @@ def _plot(lines: Sequence[Line], frame: Frame, levels: Sequence[Level]) -> _Plot
     y = Scale(y_lo, y_hi, frame.height - 42.0, 40.0)
     # an id that depends on the picture only, so that the same run makes the same page
     picture = (frame, x_lo, x_hi, y_lo, y_hi)
-    return _Plot(x, y, frame, "clip-" + sha256(repr(picture).encode()).hexdigest()[:10])
+    return Plot(x, y, frame, "clip-" + sha256(repr(picture).encode()).hexdigest()[:10])
 
 
 def reach(parts: Sequence[NDArray[Any]]) -> tuple[float, float] | None:
@@ -194,7 +197,8 @@ def reach(parts: Sequence[NDArray[Any]]) -> tuple[float, float] | None:
     return (float(finite.min()), float(finite.max())) if len(finite) else None
 
 
-def _axes(plot: _Plot) -> str:
+def axes(plot: Plot, *, whole: bool = True) -> str:
+    """Ticks, grid and names of both axes; ``whole``: x is counted, so has no fractions."""
     x, y, frame = plot.x, plot.y, plot.frame
     parts = ['<g class="axis">']
     at_y = y.ticks(6 if frame.height > 250 else 4)
@@ -205,7 +209,8 @@ def _axes(plot: _Plot) -> str:
             f'<text class="tick" x="{x.at_lo - 8:g}" y="{y(value) + 4:.1f}" '
             f'text-anchor="end">{text}</text>'
         )
-    at_x = [value for value in x.ticks(max(4, frame.width // 130)) if float(value).is_integer()]
+    at_x = x.ticks(max(4, frame.width // 130))
+    at_x = [value for value in at_x if float(value).is_integer() or not whole]
     for value, text in zip(at_x, tick_texts(at_x), strict=True):
         parts.append(
             f'<line class="tick" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{y.at_lo:g}" '
@@ -222,7 +227,7 @@ def _axes(plot: _Plot) -> str:
     return "".join(parts)
 
 
-def _level(plot: _Plot, level: Level) -> str:
+def _level(plot: Plot, level: Level) -> str:
     x, y = plot.x, plot.y
     if not y.holds(level.value):
         return ""
@@ -230,7 +235,7 @@ def _level(plot: _Plot, level: Level) -> str:
     return f'<line class="level" x1="{x.at_lo:g}" x2="{x.at_hi:g}" y1="{at:.1f}" y2="{at:.1f}"/>'
 
 
-def _moment(plot: _Plot, moment: Moment) -> str:
+def _moment(plot: Plot, moment: Moment) -> str:
     x, y = plot.x, plot.y
     if not x.holds(moment.step):
         return ""
@@ -242,7 +247,7 @@ def _moment(plot: _Plot, moment: Moment) -> str:
     )
 
 
-def _curve(plot: _Plot, line: Line) -> str:
+def _curve(plot: Plot, line: Line) -> str:
     if not len(line.values):
         return ""
     shown = part(line, thinned(line.steps, line.values, _POINTS))
@@ -261,7 +266,7 @@ def _curve(plot: _Plot, line: Line) -> str:
     return "".join([*parts, "</g>"])
 
 
-def _path(plot: _Plot, line: Line) -> str:
+def _path(plot: Plot, line: Line) -> str:
     words, pen = [], "M"
     for step, value in _points(line):
         if not math.isfinite(value):
@@ -274,7 +279,7 @@ def _path(plot: _Plot, line: Line) -> str:
     return "".join(words)
 
 
-def _band(plot: _Plot, steps: NDArray[np.int64], lo: Floats, hi: Floats) -> str:
+def _band(plot: Plot, steps: NDArray[np.int64], lo: Floats, hi: Floats) -> str:
     good = np.isfinite(lo) & np.isfinite(hi)
     if not good.any():
         return ""
@@ -284,7 +289,7 @@ def _band(plot: _Plot, steps: NDArray[np.int64], lo: Floats, hi: Floats) -> str:
     return f'<path class="band" d="M{"L".join(corners)}Z"/>'
 
 
-def _lost(plot: _Plot, line: Line) -> str:
+def _lost(plot: Plot, line: Line) -> str:
     """A cross on the upper edge where a curve stopped being a number."""
     lost = np.flatnonzero(~np.isfinite(line.values))
     if not len(lost):
@@ -301,7 +306,7 @@ def _lost(plot: _Plot, line: Line) -> str:
     )
 
 
-def _mark(plot: _Plot, mark: Mark) -> str:
+def _mark(plot: Plot, mark: Mark) -> str:
     if not (plot.x.holds(mark.step) and plot.y.holds(mark.value)):
         return ""
     x, y = plot.x(mark.step), plot.y(mark.value)
@@ -312,12 +317,12 @@ def _mark(plot: _Plot, mark: Mark) -> str:
     )
 
 
-def _inward(plot: _Plot, x: float) -> str:
+def _inward(plot: Plot, x: float) -> str:
     """The end at which a word is tied to ``x``, so that it runs towards the middle."""
     return "end" if x > (plot.x.at_lo + plot.x.at_hi) / 2 else "start"
 
 
-def _end_labels(plot: _Plot, lines: Sequence[Line], levels: Sequence[Level]) -> str:
+def _end_labels(plot: Plot, lines: Sequence[Line], levels: Sequence[Level]) -> str:
     """Names and last values of curves and levels beside their ends, moved where they touch."""
     labels = [
         (plot.y(level.value), "level", level.name, f"{level.value:.2f}")
@@ -350,7 +355,7 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     return [middle + i * gap for i, middle in enumerate(middles)]
 
 
-def _hover(plot: _Plot, lines: Sequence[Line]) -> str:
+def _hover(plot: Plot, lines: Sequence[Line]) -> str:
     """Step, place and text of the points that a crosshair may stop at, as JSON in an attribute."""
     found = []
     for line in lines:

@@ -104,6 +104,11 @@ def sentence(text: str) -> str:
     return text[0].upper() + text[1:] + ("" if text[-1] in ".!?:" else ".")
 
 
+def capital(name: str) -> str:
+    """The name as a heading; chrF and the like keep their own way of writing."""
+    return name[0].upper() + name[1:] if name.split()[0].islower() else name
+
+
 def loss_text(value: float | None) -> str:
     """A loss or bits per byte: three decimals, the most that an interval usually supports."""
     if value is None:

@@ -15,7 +15,7 @@ from wellfit.report import card, card_text, next_commands
 from wellfit.store import Record, read_run
 from wellfit.units import format_count, format_span
 
-KINDS = ["well-fit", "overfit", "diverged", "running"]
+KINDS = ["well-fit", "overfit", "diverged", "running", "classify", "regress", "complete"]
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,7 @@ def test_the_card_needs_no_colour_and_no_unicode(views):
         ("overfit", "wellfit train"),
         ("diverged", "wellfit report"),
         ("running", "wellfit resume"),
+        ("classify", "wellfit sample"),
     ],
 )
 def test_the_next_command_fits_what_happened(views, kind, first):
@@ -137,4 +138,42 @@ def test_a_run_that_has_only_begun_has_a_card(run_path):
 def test_the_numbers_that_decide_stand_under_the_claim(views):
     rows = [row.strip() for row in card_text(views["overfit"]).splitlines()]
     # not how many blocks were measured
-    assert "val loss 1.817, train loss 1.256" in rows and "blocks 64" not in " ".join(rows)
+    assert any(row.startswith("val loss 1.817, train loss 1.256, ") for row in rows)
+    assert "blocks 64" not in " ".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("kind", "headline", "told"),
+    [
+        ("classify", "0.874 accuracy on test   95%: 0.848 to 0.900, 500 texts",
+         ["macro F1", "linear", "loss, nats per text", "prior"]),
+        ("regress", "0.617 Pearson's r on test   95%: 0.580 to 0.655, 1,000 texts",
+         ["Spearman's rho", "loss, squared deviations per text", "mean"]),
+        ("complete", "33.2 BLEU on test   95%: 31.8 to 34.5, 1,000 texts",
+         ["chrF", "loss, nats per learned token", "Zwei Leute reden vor einem Laden."]),
+        ("well-fit", "2.264 bits per byte on test   95%: 2.244 to 2.284, 55,770 tokens",
+         ["loss, nats per token", "bigram", "MARGERY:"]),
+    ],
+)  # fmt: skip
+def test_the_card_speaks_the_language_of_its_task(views, kind, headline, told):
+    text = card_text(views[kind])
+    # the number that task is judged by, and what surrounds it
+    assert headline in text and [part for part in told if part not in text] == []
+    # a classifier writes nothing
+    assert ("it writes" in text) == (kind in ("complete", "well-fit"))
+
+
+def test_the_card_says_when_a_simple_model_is_better(views):
+    text = " ".join(card_text(views["classify"]).split())
+    assert "It loses against TF-IDF of 1- and 2-grams, linear SVM, on test: accuracy 0.874" in text
+    assert "against 0.926, a difference of -0.052 (95%: -0.073 to -0.030)" in text
+    # and when it is not
+    assert "Better than TF-IDF" in " ".join(card_text(views["regress"]).split())
+    row = next(r for r in card_text(views["classify"]).splitlines() if r.startswith("  accuracy"))
+    # side by side: val, test, its interval, the simple model
+    assert row.split() == ["accuracy", "0.894", "0.874", "0.848", "to", "0.900", "0.926"]
+
+
+def test_labels_and_answers_want_a_text(views):
+    # a sample of nothing would say nothing
+    assert next_commands(views["classify"].summary())[0].endswith(" TEXT")

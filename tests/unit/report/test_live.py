@@ -121,3 +121,17 @@ def test_a_sparkline_by_hand():
     # flat is flat, and what is not a number shows
     assert sparkline([2.0, 2.0], 5) == bars[0] * 2
     assert sparkline([1.0, math.nan, 2.0], 3) == bars[0] + "x" + bars[7]
+
+
+def test_a_regression_is_not_told_in_nats():
+    state = replace(STATE, unit="deviations", baselines={"mean": 1.0}, metric=("pearson", 0.4213))
+    text = "\n".join(_drawn(state))
+    # the number the task is judged by stands beside val's loss
+    assert "nats" not in text + line_header("deviations") and "0: exact" in text
+    assert "val 1.741    Pearson's r 0.421" in text
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_metric_that_is_not_there_yet_fits_too(width):
+    rows = _drawn(replace(STATE, metric=("accuracy", None)), width)
+    assert max(map(len, rows)) <= width and any("accuracy \u2013" in row for row in rows)

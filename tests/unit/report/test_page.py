@@ -6,15 +6,16 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
-from tests.example_run import RECIPE, SAMPLES, build_example_run
+from tests.example_run import RECIPE, SAMPLES, build_example_run, example_evaluation
 from wellfit.report import page
 from wellfit.store import Record, RunDir, read_run
 
-KINDS = ["well-fit", "overfit", "diverged", "running"]
+KINDS = ["well-fit", "overfit", "diverged", "running", "classify", "regress", "complete"]
 VOID = {"meta", "input", "br", "hr", "img", "link"}
 
 
@@ -114,6 +115,36 @@ def test_the_policy_allows_exactly_this_style_and_script(sources):
     assert policy.startswith("default-src 'none'")
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("classify", ["Test, accuracy", "0.874", "Linear baseline", "0.926", "It loses against",
+                      "linear on test", "500 texts", "3 more metrics", "Loss nats per text",
+                      "abbreviation, predicted description: 2", "Accuracy against confidence",
+                      "What does <b>NATO</b> stand for?", "test, file 1, record 55", "last 0.893",
+                      "prior gives each its share"]),
+        ("regress", ["Test, Pearson's r", "Better than", "Predicted against true valence",
+                     "Loss squared deviations per text", "each dot is one of 500 texts"]),
+        ("complete", ["Test, BLEU", "33.2", "ChrF last 57.4", "Beside the references",
+                      "A man sleeps.", "Ein Mann ruht.", "Ein Mann schl\u00e4ft.",
+                      "nrefs:1|case:mixed|eff:no", "Learned tokens", "6 more"]),
+    ],
+)  # fmt: skip
+def test_the_page_speaks_the_language_of_its_task(sources, kind, told):
+    text = Reader(sources[kind]).text.lower()
+    assert [part for part in told if part.lower() not in text] == []
+    # bits per byte are of text that is predicted whole
+    assert "bits per byte" not in text
+
+
+def test_long_examples_open_with_a_click(sources):
+    read = Reader(sources["classify"])
+    cut = [attrs for tag, attrs in read.found if tag == "details" and attrs.get("class") == "cut"]
+    # one of them is long, and is there whole
+    assert len(cut) == 1
+    assert "It is asked in every book, and answered in none. " * 12 in sources["classify"]
+
+
 ATTACK = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 
 
@@ -130,6 +161,20 @@ def test_text_from_a_run_is_never_markup(tmp_path):
     record.fact("baselines", {ATTACK: 1.0})
     record.fact("machine", {ATTACK: ATTACK})
     record.fact("budget", ATTACK)
+    metric = {"value": 0.5, "ci95": [0.4, 0.6], "n": 9}
+    record.fact("task", "classify")
+    record.evaluation(replace(example_evaluation(1, "test", "full split"),
+                              metrics={ATTACK: metric, "accuracy": metric}))  # fmt: skip
+    record.fact("outcomes", {"test": {
+        "confusion": {"labels": [ATTACK, ATTACK], "counts": [[1, 2], [3, 4]]},
+        "per_class": [{"label": ATTACK, "precision": 1, "recall": 1, "f1": 1, "n": 1}],
+        "scatter": [[1, 2]], "targets": [ATTACK],
+        "worst": [{**dict.fromkeys(("text", "label", "predicted", "place"), ATTACK), "loss": 1}],
+        "writings": [dict.fromkeys(("prompt", "reference", "written"), ATTACK * 20)],
+        "signatures": {ATTACK: ATTACK},
+        "linear": {"name": ATTACK, "metrics": {ATTACK: metric},
+                   "against": {"metric": ATTACK, "difference": 0.1, "verdict": "worse"}},
+    }})  # fmt: skip
     record.close("finished")
     run.data.write_text(json.dumps({"audit": {ATTACK: ATTACK, "splits": {ATTACK: {ATTACK: 1}}}}))
     line = {"key": ATTACK, "value": ATTACK, "origin": ATTACK, "reason": ATTACK, "source": ATTACK}
@@ -138,7 +183,7 @@ def test_text_from_a_run_is_never_markup(tmp_path):
     # a run may come from anywhere: everything in it is text
     assert [tag for tag, _ in read.found].count("script") == 1
     assert "img" not in [tag for tag, _ in read.found]
-    assert read.text.count(ATTACK) >= 12
+    assert read.text.count(ATTACK) >= 25
 
 
 def test_a_run_that_has_only_begun_has_a_page(run_path):
@@ -174,3 +219,13 @@ def test_the_page_does_not_depend_on_when_it_is_made(tmp_path):
     view = read_run(build_example_run(tmp_path / "run").path)
     # the same record, the same page: it can be compared and cached
     assert page(view) == page(view)
+
+
+def test_a_baseline_that_is_still_to_be_passed_is_on_the_chart(run_path):
+    record = Record.open(RunDir.create(run_path), from_step=0)
+    record.fact("baselines", {"uniform": 4.2, "bigram": 2.45})
+    for step in range(5):
+        record.series(step, {"loss": 3.9 - 0.1 * step})
+    record.close("finished")
+    # at the end of its line on the chart, above all when the run never got there
+    assert "bigram</tspan> 2.45</text>" in page(read_run(run_path))
