@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from wellfit.config.data import BpeTokenizer, Data, Tokenizer
 from wellfit.config.fields import Section, Wanted, conflict
-from wellfit.config.model import Decoder, Model
+from wellfit.config.model import Decoder, Model, Pretrained
 from wellfit.config.optim import Linear, Muon, Optim, Schedule
 from wellfit.config.task import LanguageModel, Task
 from wellfit.config.train import Checkpoint, Evaluate, Regularize, Stop, Train
@@ -27,7 +27,7 @@ class Recipe(Section):
     data: Data
     """Which text to learn from, how it is read, and what is kept back."""
     tokenizer: Tokenizer = BpeTokenizer()
-    """How text becomes tokens."""
+    """How text becomes tokens; left out with a pretrained model, its own tokenizer."""
     model: Model = Decoder()
     """The shape of the model."""
     train: Train
@@ -44,6 +44,18 @@ class Recipe(Section):
     """What is measured during training, and how often."""
     checkpoint: Checkpoint = Checkpoint()
     """How often the run is saved, so that it can go on after a crash."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tokenizer_of_the_model(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "tokenizer" in given:
+            return given
+        model = given.get("model")
+        if isinstance(model, Pretrained):
+            model = model.model_dump()
+        if isinstance(model, dict) and model.get("kind") == "pretrained" and "path" in model:
+            return {**given, "tokenizer": {"kind": "pretrained", "path": model["path"]}}
+        return given
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Recipe:

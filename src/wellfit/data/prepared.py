@@ -26,7 +26,7 @@ from wellfit.data.split import assign, whole
 from wellfit.data.stream import Labels, Split
 from wellfit.data.vocabulary import round_trip, tokenizer_for
 from wellfit.errors import DataError
-from wellfit.tokenizer import Tokenizer, load_tokenizer
+from wellfit.tokenizer import Tokenizer, load_tokenizer, local_folder
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def _key(
     if isinstance(tokenizer, Tokenizer):
         says["split"], tokens = None, {"fingerprint": tokenizer.fingerprint}
     elif isinstance(tokenizer, config.PretrainedTokenizer):
-        tokens = {"fingerprint": load_tokenizer(Path(tokenizer.path)).fingerprint}
+        tokens = {"fingerprint": load_tokenizer(local_folder(tokenizer.path)).fingerprint}
     else:
         tokens = tokenizer.model_dump(mode="json")
     return cached.key_of({"format": FORMAT, "files": files, "data": says, "tokenizer": tokens})

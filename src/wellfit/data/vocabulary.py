@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple, TypeAlias, assert_never
 
 import numpy as np
@@ -21,6 +20,7 @@ from wellfit.tokenizer import (
     byte_tokenizer,
     char_tokenizer,
     load_tokenizer,
+    local_folder,
     vocab_for_bytes,
 )
 
@@ -57,7 +57,7 @@ def build_tokenizer(
             vocab = vocab_for_bytes(n_bytes) if asked.vocab == "auto" else asked.vocab
             return bpe_tokenizer(texts(), vocab=vocab, separate=separate)
         case config.PretrainedTokenizer():
-            return load_tokenizer(Path(asked.path))
+            return load_tokenizer(local_folder(asked.path))
         case _:
             assert_never(asked)
 

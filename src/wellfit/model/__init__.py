@@ -12,6 +12,7 @@ from wellfit.model.lora import add_lora, dropping, lora_drop_source, lora_layers
 from wellfit.model.publish import read_outputs, read_published, write_published
 from wellfit.model.settings import published_outputs, published_shape
 from wellfit.model.shape import Family, Outputs, Pool, Shape
+from wellfit.model.start import build_model, resolve_model, weights_digest
 from wellfit.model.weights import published_weights
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Shape",
     "add_lora",
     "build_decoder",
+    "build_model",
     "dropping",
     "explain_shape",
     "generate",
@@ -40,7 +42,9 @@ __all__ = [
     "read_adapter",
     "read_outputs",
     "read_published",
+    "resolve_model",
     "resolve_shape",
+    "weights_digest",
     "write_adapter",
     "write_published",
 ]

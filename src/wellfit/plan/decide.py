@@ -14,12 +14,22 @@ from typing import Any, NamedTuple
 
 import torch
 
-from wellfit.config import Explained, Recipe, known, recipe_from_dict, to_dict
+from wellfit.config import (
+    Classify,
+    Explained,
+    PretrainedTokenizer,
+    Recipe,
+    Regress,
+    known,
+    recipe_from_dict,
+    to_dict,
+)
 from wellfit.data import Feed, Prepared
 from wellfit.errors import ConfigError
-from wellfit.model import Choice, Shape, explain_shape
+from wellfit.model import Choice, Resolved, Shape, resolve_model
 from wellfit.plan import laws
 from wellfit.plan.machine import Machine, matmul_flops_per_s
+from wellfit.tokenizer import local_folder
 from wellfit.units import Duration
 
 
@@ -67,7 +77,7 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
         raise ConfigError(
             ["train.device: cuda, but torch finds no GPU here; write train.device: cpu"]
         )
-    shape, sizes = explain_shape(recipe.model, vocab=data.tokenizer.vocab_size)
+    shape, sizes = model_of(recipe, data)
     memory = machine.gpu_memory_bytes if on == "cuda" else machine.memory_bytes
     laws.check_memory(shape, memory_bytes=memory)
     choices: dict[str, Choice] = {"data.path": _absolute(recipe.data.path)}
@@ -77,6 +87,9 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
         choices["train.threads"] = laws.threads(machine)
     if recipe.train.precision == "auto":
         choices["train.precision"] = _precision(machine, on)
+    if isinstance(recipe.tokenizer, PretrainedTokenizer):
+        path = str(local_folder(recipe.tokenizer.path).absolute())
+        choices["tokenizer.path"] = Choice(path, "the same files from anywhere", "")
     choices |= sizes
     batch = recipe.train.batch
     if batch == "auto":
@@ -87,8 +100,21 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
     if recipe.evaluate.tokens == "auto":
         choices["evaluate.tokens"] = laws.evaluate_tokens(shape, data.splits["val"])
     choices |= laws.rates(recipe, shape, tokens_per_step=batch * shape.context)
-    decision = Decision(recipe, _vocabulary(recipe, shape)).with_choices(choices)
+    decision = Decision(recipe, _vocabulary(recipe, data)).with_choices(choices)
     return decision, shape
+
+
+def model_of(recipe: Recipe, data: Prepared) -> Resolved:
+    """The shape of the recipe's model for this data, and what was chosen about it.
+
+    Raises ``ConfigError`` with every problem found.
+    """
+    vocab, task = data.tokenizer.vocab_size, recipe.task
+    if not isinstance(task, Classify | Regress):
+        return resolve_model(recipe.model, vocab=vocab)
+    assert data.labels is not None, task
+    outputs = len(data.labels.names)
+    return resolve_model(recipe.model, vocab=vocab, outputs=outputs, pool=task.pool)
 
 
 def decide_horizon(decision: Decision, feed: Feed, seen: Rehearsal) -> Decision:
@@ -154,12 +180,12 @@ def in_steps(span: Duration, recipe: Recipe, feed: Feed, *, step_s: float) -> in
             return max(1, round(span.amount / step_s))
 
 
-def _vocabulary(recipe: Recipe, shape: Shape) -> tuple[Explained, ...]:
+def _vocabulary(recipe: Recipe, data: Prepared) -> tuple[Explained, ...]:
     """The size that a learned vocabulary came to."""
     if recipe.tokenizer.kind != "bpe" or recipe.tokenizer.vocab != "auto":
         return ()
     why = "about the root of the bytes of train, as a power of two"
-    return (Explained("tokenizer.vocab", shape.vocab, "auto", why, "docs/data.md"),)
+    return (Explained("tokenizer.vocab", data.tokenizer.vocab_size, "auto", why, "docs/data.md"),)
 
 
 def _precision(machine: Machine, device: str) -> Choice:

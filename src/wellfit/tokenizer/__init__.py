@@ -7,6 +7,7 @@ from wellfit.tokenizer.build import (
     vocab_for_bytes,
 )
 from wellfit.tokenizer.codecs import Encoded
+from wellfit.tokenizer.hub import local_folder
 from wellfit.tokenizer.saving import load_tokenizer
 from wellfit.tokenizer.tokenizer import END_OF_TEXT, Kind, Tokenizer
 
@@ -19,5 +20,6 @@ __all__ = [
     "byte_tokenizer",
     "char_tokenizer",
     "load_tokenizer",
+    "local_folder",
     "vocab_for_bytes",
 ]

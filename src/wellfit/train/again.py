@@ -9,8 +9,8 @@ from wellfit.checkpoint import committed, load, newest_verified
 from wellfit.config import Recipe
 from wellfit.data import Prepared
 from wellfit.errors import CheckpointError
-from wellfit.model import Decoder, build_decoder, resolve_shape
-from wellfit.plan import this_machine
+from wellfit.model import Decoder, build_model
+from wellfit.plan import model_of, this_machine
 from wellfit.report import NoScreen
 from wellfit.store import RunDir
 from wellfit.train.ranks import Ranks
@@ -36,9 +36,8 @@ def open_again(path: Path) -> Again:
     recipe, _ = read_resolved(run)
     data = prepared(recipe, Here(this_machine(), "cpu", Ranks(0, 1, 0), NoScreen()))
     check_same_data(run, data)
-    model = build_decoder(
-        resolve_shape(recipe.model, vocab=data.tokenizer.vocab_size), seed=recipe.train.seed
-    )
+    shape = model_of(recipe, data).shape
+    model = build_model(recipe.model, shape, seed=recipe.train.seed, weights=False)
     best = committed(run.checkpoints, "best")
     if best:
         load_weights(model, load(best[-1]).tensors["model"])

@@ -15,7 +15,7 @@ from torch import nn
 from wellfit.config import Explained, Recipe, known
 from wellfit.data import Blocks, Feed, Prepared
 from wellfit.evaluate import Baseline, Baselines
-from wellfit.model import DropSource, Shape, build_decoder
+from wellfit.model import DropSource, Shape, build_model
 from wellfit.optim import build_optimizers
 from wellfit.plan import Machine
 from wellfit.store import RunDir, Unit
@@ -67,9 +67,13 @@ class Job:
         return torch.bfloat16 if self.recipe.train.precision == "bf16" else torch.float32
 
 
-def new_state(job: Job) -> TrainState:
-    """Model and optimizers before step 0, drawn from the seed."""
-    model = build_decoder(job.shape, seed=job.recipe.train.seed).to(job.device)
+def new_state(job: Job, *, weights: bool = True) -> TrainState:
+    """Model and optimizers before step 0: drawn from the seed, or as published.
+
+    Without ``weights`` those of a published model are left to a checkpoint.
+    """
+    seed = job.recipe.train.seed
+    model = build_model(job.recipe.model, job.shape, seed=seed, weights=weights).to(job.device)
     model.compute = job.compute
     decay = known(job.recipe.regularize.weight_decay)
     return TrainState(model, build_optimizers(job.recipe.optim, model, weight_decay=decay))

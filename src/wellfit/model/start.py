@@ -1,0 +1,113 @@
+"""The model that a recipe asks for: of random weights, or a published one to go on training."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Literal, assert_never
+
+import torch
+from torch import nn
+
+from wellfit.config import Decoder as DecoderRecipe
+from wellfit.config import Model, Pretrained
+from wellfit.errors import ConfigError
+from wellfit.model.decoder import Decoder
+from wellfit.model.families import Resolved, explain_shape
+from wellfit.model.init import build_decoder
+from wellfit.model.laws import Choice
+from wellfit.model.lora import add_lora
+from wellfit.model.publish import checked_shape, read_shape, read_weights, weight_files
+from wellfit.model.shape import Pool, Shape
+from wellfit.tokenizer import local_folder
+
+USUAL_CONTEXT = 1024
+
+
+def resolve_model(
+    cfg: Model, *, vocab: int, outputs: int | None = None, pool: Pool | Literal["auto"] = "auto"
+) -> Resolved:
+    """The shape of the model that the recipe asks for, with the reason for each open value.
+
+    ``vocab`` is the tokenizer's; a published model may have more, as many are padded, and its shape
+    keeps them.  With ``outputs`` it has a head for a labelled task instead of the vocabulary's.
+
+    Raises ``ConfigError`` with every problem found.
+    """
+    match cfg:
+        case DecoderRecipe():
+            found, usual = explain_shape(cfg, vocab=vocab), "mean"
+        case Pretrained():
+            found, usual = _published(cfg, vocab=vocab, outputs=outputs), "last"
+        case never:
+            assert_never(never)
+    if outputs is None:
+        return found
+    taken: Pool = ("mean" if usual == "mean" else "last") if pool == "auto" else pool
+    return Resolved(replace(found.shape, outputs=outputs, pool=taken), found.choices)
+
+
+def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:
+    folder = local_folder(cfg.path)
+    shape = read_shape(folder)
+    problems = []
+    if vocab > shape.vocab:
+        problems.append(
+            f"tokenizer: it has {vocab} tokens, and the embedding of {cfg.path} has {shape.vocab}, "
+            "so some would have no vector. Leave tokenizer out to use the model's own"
+        )
+    if shape.outputs is not None and outputs is None:
+        problems.append(
+            f"model.path: {cfg.path} gives texts labels and has no layer that predicts tokens; "
+            "name a language model, or a task with labels"
+        )
+    context = cfg.context
+    if context != "auto" and context > shape.context:
+        problems.append(
+            f"model.context: {context} is more than the {shape.context} tokens that {cfg.path} "
+            f"can look back; write {shape.context} or less, or auto"
+        )
+    if problems:
+        raise ConfigError(problems)
+    choices = {"model.path": Choice(str(folder.absolute()), "the same files from anywhere", "")}
+    if context == "auto":
+        context = min(shape.context, USUAL_CONTEXT)
+        reason = f"it can look back {shape.context} tokens; more than {USUAL_CONTEXT} cost much"
+        choices["model.context"] = Choice(context, reason, "config.json")
+    return Resolved(replace(shape, context=context, outputs=None), choices)
+
+
+def build_model(cfg: Model, shape: Shape, *, seed: int, weights: bool = True) -> Decoder:
+    """The model before step 0, in float32 on the CPU: drawn from the seed, or as published.
+
+    A head for a labelled task starts at zero, so that at first every answer is alike.  Without
+    ``weights`` those of a published model are left out, to be filled from a checkpoint that holds
+    all that is trained; those that stay frozen beside LoRA are read all the same.
+
+    Raises ``CheckpointError`` for published weights that do not fit.
+    """
+    if isinstance(cfg, DecoderRecipe):
+        return build_decoder(shape, seed=seed)
+    folder = local_folder(cfg.path)
+    if not weights and cfg.lora is None:
+        return Decoder(shape)
+    checked_shape(folder)
+    decoder = Decoder(shape)
+    with torch.no_grad():
+        read_weights(folder, decoder)
+    if decoder.score is not None:
+        nn.init.zeros_(decoder.score.weight)
+    if cfg.lora is not None:
+        add_lora(decoder, cfg.lora, seed=seed)
+        if decoder.score is not None:
+            decoder.score.requires_grad_(True)
+    return decoder
+
+
+def weights_digest(path: str) -> str:
+    """sha256, in hex, of a published model's weights, file by file."""
+    digest = hashlib.sha256()
+    for file in weight_files(local_folder(path)):
+        with file.open("rb") as f:
+            digest.update(hashlib.file_digest(f, "sha256").digest())
+    return digest.hexdigest()
