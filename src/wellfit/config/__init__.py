@@ -48,6 +48,7 @@ from wellfit.config.task import (
 )
 from wellfit.config.train import (
     Checkpoint,
+    Dropout,
     Evaluate,
     Generate,
     NormClip,
@@ -75,6 +76,7 @@ __all__ = [
     "CrossEntropy",
     "Data",
     "Decoder",
+    "Dropout",
     "Evaluate",
     "Explained",
     "FilesSplit",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 
 from annotated_types import Ge, Gt, Lt
 from pydantic import (
@@ -40,7 +40,12 @@ def known(value: T | Auto) -> T:
 
 
 class Section(BaseModel):
-    """A part of the recipe: frozen, strict, closed, and documented by its own docstrings."""
+    """A part of the recipe: frozen, strict, closed, and documented by its own docstrings.
+
+    A plain value in place of a section that has ``spread`` is that of each of those keys.
+    """
+
+    spread: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(
         frozen=True,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wellfit.config.fields import (
     Count,
@@ -56,11 +56,46 @@ class NormClip(Section):
     """The longest gradient that is applied as it is."""
 
 
+class Dropout(Section):
+    """Where activations are set to zero in training, and which share of them.
+
+    One number in place of the mapping is that of embedding, attention and residual, as in GPT-2.
+    """
+
+    spread: ClassVar[tuple[str, ...]] = ("embedding", "attention", "residual")
+
+    embedding: Annotated[Fraction, Field(examples=[0.1])] = 0.0
+    """Share of the embedding."""
+    attention: Annotated[Fraction, Field(examples=[0.1])] = 0.0
+    """Share of the weights by which a token looks at those before it."""
+    residual: Annotated[Fraction, Field(examples=[0.1])] = 0.0
+    """Share of what attention and MLP of each block add."""
+    mlp: Annotated[Fraction, Field(examples=[0.1])] = 0.0
+    """Share of the hidden layer of each MLP."""
+    head: Annotated[Fraction, Field(examples=[0.1])] = 0.0
+    """Share of the last vectors, before the output layer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_for_all(cls, given: Any) -> Any:
+        return given if isinstance(given, dict | cls) else dict.fromkeys(cls.spread, given)
+
+
 class Regularize(Section):
     """What keeps the model from learning the train split by heart, and its steps in bounds."""
 
-    dropout: Annotated[Fraction, Field(examples=[0.1])] = 0.0
-    """Share of activations set to zero in training; 0 is off, and faster."""
+    dropout: Dropout = Dropout()
+    """Share of activations set to zero in training: one number, or one for each place."""
+    stochastic_depth: Annotated[Fraction, Field(examples=[0.1])] = 0.0
+    """Share of texts that skip the last block in training; of earlier ones evenly fewer.
+
+    Source  arXiv:1603.09382.
+    """
+    neftune: Annotated[NotNegative, Field(examples=[5.0])] = 0.0
+    """Noise on the embeddings in training, over the root of their number; 5 is usual in tuning.
+
+    Source  NEFTune, arXiv:2310.05914.
+    """
     weight_decay: Annotated[NotNegativeOrAuto, Field(examples=[0.1])] = "auto"
     """Pull of the weight matrices towards zero at each step, times the learning rate."""
     clip: NormClip | None = NormClip()

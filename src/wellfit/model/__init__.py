@@ -2,7 +2,7 @@
 
 from wellfit.model.adapter import read_adapter, write_adapter
 from wellfit.model.decoder import Cache, Decoder
-from wellfit.model.dropout import Drop, DropSource
+from wellfit.model.dropout import Drop, DropSource, Noise, NoiseSource, noise_source
 from wellfit.model.families import Resolved, explain_shape, resolve_shape
 from wellfit.model.generate import generate
 from wellfit.model.init import build_decoder
@@ -22,6 +22,8 @@ __all__ = [
     "Drop",
     "DropSource",
     "Family",
+    "Noise",
+    "NoiseSource",
     "Outputs",
     "Pool",
     "Resolved",
@@ -35,6 +37,7 @@ __all__ = [
     "lora_drop_source",
     "lora_layers",
     "merge",
+    "noise_source",
     "published_config",
     "published_outputs",
     "published_shape",

@@ -61,16 +61,17 @@ def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:
             f"model.path: {cfg.path} gives texts labels and has no layer that predicts tokens; "
             "name a language model, or a task with labels"
         )
-    context = cfg.context
-    if context != "auto" and context > shape.context:
+    if cfg.context != "auto" and cfg.context > shape.context:
         problems.append(
-            f"model.context: {context} is more than the {shape.context} tokens that {cfg.path} "
+            f"model.context: {cfg.context} is more than the {shape.context} tokens that {cfg.path} "
             f"can look back; write {shape.context} or less, or auto"
         )
     if problems:
         raise ConfigError(problems)
     choices = {"model.path": Choice(str(folder.absolute()), "the same files from anywhere", "")}
-    if context == "auto":
+    if cfg.context != "auto":
+        context = cfg.context
+    else:
         context = min(shape.context, USUAL_CONTEXT)
         reason = f"it can look back {shape.context} tokens; more than {USUAL_CONTEXT} cost much"
         choices["model.context"] = Choice(context, reason, "config.json")

@@ -15,7 +15,7 @@ from torch import nn
 from wellfit.config import Explained, Recipe, known
 from wellfit.data import Blocks, Feed, Prepared
 from wellfit.evaluate import Baseline, Baselines
-from wellfit.model import DropSource, Shape, build_model
+from wellfit.model import Shape, build_model, noise_source
 from wellfit.optim import build_optimizers
 from wellfit.plan import Machine
 from wellfit.store import RunDir, Unit
@@ -90,16 +90,7 @@ def batch_stream(job: Job) -> Callable[[int], Iterator[MicroBatch]]:
     recipe, shape = job.recipe, job.shape
     batch, micro = known(recipe.train.batch), known(recipe.train.micro_batch)
     seed = recipe.train.seed
-    source = None
-    if recipe.regularize.dropout:
-        source = DropSource(
-            recipe.regularize.dropout,
-            seed=seed,
-            sites=1 + 2 * shape.depth,
-            window=shape.context * shape.width,
-            dtype=job.compute,
-            device=job.device,
-        )
+    source = noise_source(recipe.regularize, shape, seed=seed, dtype=job.compute, device=job.device)
 
     def micro_batches(step: int) -> Iterator[MicroBatch]:
         rows = job.feed.step(step, batch=batch, seed=seed)

@@ -62,7 +62,7 @@ def test_a_file_is_read_with_its_overrides(tmp_path: Path):
     loaded = load_recipe(path, ["checkpoint.every=7 steps", "regularize.dropout=0.1"])
     # a byte order mark and Windows line ends are no part of it
     assert loaded.recipe.checkpoint.every == Duration(7, "steps")
-    assert loaded.recipe.regularize.dropout == 0.1
+    assert loaded.recipe.regularize.dropout.residual == 0.1
     assert loaded.path == path
     # places are named as the user named the file
     assert loaded.origins["data.path"].where == f"{path}:1:8"
