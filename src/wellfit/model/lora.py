@@ -126,12 +126,11 @@ def target_layers(decoder: Decoder, targets: str | tuple[str, ...]) -> list[str]
 
 
 def freeze(decoder: Decoder, *, embeddings: bool) -> None:
-    """Train nothing but, if asked, the embedding and the head."""
+    """Train nothing but the head of a labelled task and, if asked, embedding and output layer."""
     decoder.requires_grad_(False)
-    if embeddings:
-        decoder.embed.requires_grad_(True)
-        if decoder.head is not None:
-            decoder.head.requires_grad_(True)
+    for part in (decoder.score, *((decoder.embed, decoder.head) if embeddings else ())):
+        if part is not None:
+            part.requires_grad_(True)
 
 
 def put_beside(decoder: Decoder, name: str, *, rank: int, scale: float, dora: bool) -> LoraLinear:
