@@ -60,8 +60,8 @@ def sample(
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed, the same text.")] = 1,
     json: Json = False,
 ) -> int:
-    """Let a model write."""
-    from wellfit.train.score import Sampling, stream_text
+    """Let a model write, answer, or label a text."""
+    from wellfit.train.speak import Sampling, stream_text
 
     pieces = []
     how = Sampling(tokens, temperature, top_k, top_p, seed)

@@ -14,7 +14,7 @@ from wellfit.config.data import (
     Tokenizer,
 )
 from wellfit.config.draft import draft
-from wellfit.config.fields import Auto, Section, known
+from wellfit.config.fields import Auto, Blank, Section, blanks_in, known
 from wellfit.config.loader import (
     Explained,
     Loaded,
@@ -62,6 +62,7 @@ __all__ = [
     "Absolute",
     "AdamW",
     "Auto",
+    "Blank",
     "BpeTokenizer",
     "ByteTokenizer",
     "CharTokenizer",
@@ -110,6 +111,7 @@ __all__ = [
     "Tokenizer",
     "Train",
     "Wsd",
+    "blanks_in",
     "draft",
     "dump_commented",
     "explain",

@@ -1,5 +1,6 @@
 """The decoder: its shape, its weights, and its way to and from published layouts."""
 
+from wellfit.model.decode import generate_batch
 from wellfit.model.adapter import read_adapter, write_adapter
 from wellfit.model.decoder import Cache, Decoder
 from wellfit.model.dropout import Drop, DropSource
@@ -30,6 +31,7 @@ __all__ = [
     "dropping",
     "explain_shape",
     "generate",
+    "generate_batch",
     "lora_drop_source",
     "lora_layers",
     "merge",

@@ -74,6 +74,10 @@ class Cache:
         self.values[layer, :, :, self.seen : end] = v_BGTK
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
+    def select(self, rows_B: Tensor) -> None:
+        """Go on with these sequences, in this order; one may be taken several times."""
+        self.keys, self.values = self.keys[:, rows_B], self.values[:, rows_B]
+
 
 def rope_tables(shape: Shape, kind: LayerRope = "global") -> tuple[Tensor, Tensor]:
     """Cosine and sine of every position's angles, each (context, head_dim) float32.

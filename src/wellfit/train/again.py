@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wellfit.checkpoint import committed, load, newest_verified
 from wellfit.config import Recipe
-from wellfit.data import Prepared
-from wellfit.errors import CheckpointError
-from wellfit.model import Decoder, build_decoder, resolve_shape
+from wellfit.data import Labels, Prepared
+from wellfit.errors import CheckpointError, RunError
+from wellfit.model import Decoder, build_decoder, read_published, resolve_shape
 from wellfit.plan import this_machine
 from wellfit.report import NoScreen
 from wellfit.store import RunDir
+from wellfit.tokenizer import Tokenizer, load_tokenizer
 from wellfit.train.ranks import Ranks
 from wellfit.train.setup import Here, check_same_data, prepared, read_resolved
 from wellfit.train.state import load_weights
@@ -25,6 +27,41 @@ class Again(NamedTuple):
     data: Prepared
     model: Decoder
     step: int  # of the chosen weights
+
+
+class Opened(NamedTuple):
+    """A model with its tokenizer; of a run also what it was trained for."""
+
+    model: Any
+    tokenizer: Tokenizer
+    step: int | None = None
+    recipe: Recipe | None = None
+    labels: Labels | None = None
+
+
+def open_model(target: Path) -> Opened:
+    """A run's chosen model, or a model in published layout.  Raises ``RunError`` for neither."""
+    run = RunDir(target.absolute())
+    if run.db.is_file() and not run.model.is_dir():
+        again = open_again(target)
+        data = again.data
+        return Opened(again.model, data.tokenizer, again.step, again.recipe, data.labels)
+    if run.db.is_file():
+        recipe, _ = read_resolved(run)
+        labels = json.loads(run.data.read_text()).get("labels")
+        found = Labels(**{k: _tuple(v) for k, v in labels.items()}) if labels else None
+        model = read_published(run.model)
+        return Opened(model, load_tokenizer(run.model), None, recipe, found)
+    if (target / "config.json").is_file():
+        return Opened(read_published(target), load_tokenizer(target))
+    raise RunError(
+        f"{target} is neither a run (it holds no run.db) nor a model (it holds no config.json). "
+        "List runs with: wellfit runs ls"
+    )
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def open_again(path: Path) -> Again:

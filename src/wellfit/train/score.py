@@ -1,44 +1,23 @@
-"""Models put to work after training: scored on text, or made to write."""
+"""Models measured after training, on their own splits or on text they may never have seen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 
-from wellfit.config import recipe_from_dict
-from wellfit.data import Blocks, eval_blocks, prepare_for_eval
+from wellfit.config import Recipe, recipe_from_dict
+from wellfit.data import Blocks, Prepared, Split, eval_blocks, prepare_for_eval
 from wellfit.errors import RunError
-from wellfit.evaluate import Measure, token_scorer
-from wellfit.model import Decoder, generate, read_published
+from wellfit.evaluate import Measure
 from wellfit.store import Evaluation, Record, RunDir, RunLock
 from wellfit.store import Split as SplitName
-from wellfit.tokenizer import Tokenizer, load_tokenizer
-from wellfit.train.again import Again, open_again
+from wellfit.train.again import open_again, open_model
 from wellfit.train.learn import unit_of
 from wellfit.train.measure import baseline_for, scorer_of
-from wellfit.train.samples import first_token
-
-
-class Sampling(NamedTuple):
-    """How tokens are drawn."""
-
-    tokens: int
-    temperature: float
-    top_k: int | None
-    top_p: float | None
-    seed: int
-
-
-class Opened(NamedTuple):
-    """A model with its tokenizer, and how it is called."""
-
-    model: Decoder
-    tokenizer: Tokenizer
-    step: int | None
+from wellfit.train.outcomes import Judge, write_and_compare
 
 
 def score_run(path: Path, split: SplitName) -> dict[str, Any]:
@@ -56,84 +35,46 @@ def score_run(path: Path, split: SplitName) -> dict[str, Any]:
         )
     if split == "test":
         _write_down_look(path, again.step)
-    evaluation = _measured(again, split)
-    baselines = dict(baseline_for(again.recipe, again.data)(_blocks(again, split)).losses)
-    return _as_result(str(path), evaluation, split, again.recipe.task.kind, baselines)
+    blocks = _blocks(again.recipe, again.data.splits[split], again.model)
+    evaluation = _measured(again.recipe, again.data, again.model, blocks, split, again.step)
+    baselines = dict(baseline_for(again.recipe, again.data)(blocks).losses)
+    return _as_result(str(path), evaluation, split, again.recipe, baselines)
 
 
 def score_text(target: Path, text: Path) -> dict[str, Any]:
-    """Measure a model on a text that it may never have seen; there is no train split to count."""
+    """Measure a model on data that it may never have seen; there is no train split to count.
+
+    A run reads it as it read its own; a model directory as plain text.
+    """
     opened = open_model(target)
-    data = recipe_from_dict({"data.path": str(text), "train.budget": "1 step"}).data
-    split = prepare_for_eval(data, opened.tokenizer).splits["test"]
-    blocks = eval_blocks(split, context=opened.model.shape.context)
-    device = _device()
-    measure = Measure(token_scorer(opened.model.to(device), device=device), opened.tokenizer)
-    evaluation = measure(blocks, "test", basis="full split", step=opened.step or 0)
-    return _as_result(str(target), evaluation, str(text), "language-model", None)
+    plain = recipe_from_dict({"data.path": str(text), "train.budget": "1 step"})
+    recipe = opened.recipe or plain
+    data = recipe.data.model_copy(update={"path": str(text)})
+    found = prepare_for_eval(data, opened.tokenizer, task=recipe.task, labels=opened.labels)
+    blocks = _blocks(recipe, found.splits["test"], opened.model)
+    evaluation = _measured(recipe, found, opened.model, blocks, "test", opened.step or 0)
+    return _as_result(str(target), evaluation, str(text), recipe, None)
 
 
-def stream_text(target: Path, prompt: str, how: Sampling) -> Iterator[str]:
-    """What the model writes, in pieces that can be printed as they come."""
-    opened = open_model(target)
-    start = (
-        [int(i) for i in opened.tokenizer.encode(prompt)]
-        if prompt
-        else first_token(opened.tokenizer)
+def _measured(
+    recipe: Recipe, data: Prepared, model: Any, blocks: Blocks, split: SplitName, step: int
+) -> Evaluation:
+    """Loss and metrics; where the task writes, what it writes for every example."""
+    device, judge = "cuda" if torch.cuda.is_available() else "cpu", Judge(recipe, data)
+    model.to(device)
+    measure = Measure(
+        scorer_of(recipe, data, model, device=device),
+        data.tokenizer,
+        unit=unit_of(recipe.task),
+        metrics_of=judge.metrics,
     )
-    written: list[int] = []
-    shown = ""
-    ids = generate(
-        opened.model,
-        start,
-        n_tokens=how.tokens,
-        temperature=how.temperature,
-        top_k=how.top_k,
-        top_p=how.top_p,
-        seed=how.seed,
-        stop_id=opened.tokenizer.eos_id,
-    )
-    yield prompt
-    for token in ids:
-        written.append(token)
-        text = opened.tokenizer.decode(np.array(written))
-        if text.endswith("\N{REPLACEMENT CHARACTER}"):
-            continue  # the middle of a character: its last byte comes with the next token
-        yield text[len(shown) :]
-        shown = text
-    yield opened.tokenizer.decode(np.array(written))[len(shown) :] if written else ""
+    found = measure(blocks, split, basis="full split", step=step)
+    written = write_and_compare(judge, model, blocks, most=None)
+    return replace(found, metrics={**found.metrics, **written.metrics})
 
 
-def open_model(target: Path) -> Opened:
-    """A run's chosen model, or a model in published layout.  Raises ``RunError`` for neither."""
-    run = RunDir(target.absolute())
-    if run.model.is_dir():
-        return Opened(read_published(run.model), load_tokenizer(run.model), None)
-    if run.db.is_file():
-        again = open_again(target)
-        return Opened(again.model, again.data.tokenizer, again.step)
-    if (target / "config.json").is_file():
-        return Opened(read_published(target), load_tokenizer(target), None)
-    raise RunError(
-        f"{target} is neither a run (it holds no run.db) nor a model (it holds no config.json). "
-        "List runs with: wellfit runs ls"
-    )
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _measured(again: Again, split: SplitName) -> Evaluation:
-    device, recipe = _device(), again.recipe
-    scorer = scorer_of(recipe, again.data, again.model.to(device), device=device)
-    measure = Measure(scorer, again.data.tokenizer, unit=unit_of(recipe.task))
-    return measure(_blocks(again, split), split, basis="full split", step=again.step)
-
-
-def _blocks(again: Again, split: SplitName) -> Blocks:
-    found, context = again.data.splits[split], again.model.shape.context
-    return eval_blocks(found, context=context, long=again.recipe.data.long)
+def _blocks(recipe: Recipe, split: Split, model: Any) -> Blocks:
+    return eval_blocks(split, context=model.shape.context, long=recipe.data.long)
 
 
 def _write_down_look(path: Path, step: int) -> None:
@@ -145,13 +86,12 @@ def _write_down_look(path: Path, step: int) -> None:
 
 
 def _as_result(
-    name: str, evaluation: Evaluation, split: str, task: str, baselines: dict[str, float] | None
+    name: str,
+    evaluation: Evaluation,
+    split: str,
+    recipe: Recipe,
+    baselines: dict[str, float] | None,
 ) -> dict[str, Any]:
     kept = evaluation.as_dict()
-    return {
-        "run": name,
-        **kept,
-        "split": split,
-        "task": task,
-        "baselines": baselines,
-    }
+    named = {"run": name, "split": split, "task": recipe.task.kind, "baselines": baselines}
+    return {**kept, **named}
