@@ -29,9 +29,11 @@ import torch
 from safetensors.torch import load_file
 
 from wellfit.checkpoint import committed
-from wellfit.config import load_dict
+from wellfit.config import Decoder, load_dict
+from wellfit.model import build_decoder, resolve_shape, write_published
 from wellfit.report import NoScreen
 from wellfit.store import RunDir, read_run
+from wellfit.tokenizer import char_tokenizer
 from wellfit.train import resume, start
 
 _LONGEST_S = 120.0
@@ -72,6 +74,10 @@ CASES: dict[str, dict[str, Any]] = {
         "model.family": "gpt2",
         "schedule.kind": "wsd",
     },
+    "lora, dora, dropout": {
+        "model": {"kind": "pretrained", "lora": {"rank": 4, "dropout": 0.1, "dora": True}},
+        "optim.kind": "adamw",
+    },
 }
 
 
@@ -88,6 +94,8 @@ def drill(text: Path, folder: Path, case: str, *, chains: list[int], seed: int) 
     """Train ``case`` undisturbed, then once per chain with that many kills."""
     draw = random.Random(seed)
     recipe = {**BASE, "data.path": str(text), "data.cache": str(folder / "cache"), **CASES[case]}
+    if "model" in recipe:
+        recipe = _on_a_base(recipe, text, folder / "base")
     whole = folder / "undisturbed"
     t0 = time.monotonic()
     _finish(lambda: start(load_dict(recipe), whole, NoScreen()))
@@ -107,6 +115,16 @@ def drill(text: Path, folder: Path, case: str, *, chains: list[int], seed: int) 
         done.append(Drilled(case, kills, in_save, tuple(differences(whole, run))))
         shutil.rmtree(run)
     return done
+
+
+def _on_a_base(recipe: dict[str, Any], text: Path, base: Path) -> dict[str, Any]:
+    """The recipe with a published model of random weights to start from."""
+    tokenizer = char_tokenizer(text.read_text(encoding="utf-8"), separate=True)
+    own = {key.partition(".")[2]: v for key, v in recipe.items() if key.startswith("model.")}
+    shape = resolve_shape(Decoder(family="llama", **own), vocab=tokenizer.vocab_size)
+    write_published(base, build_decoder(shape, seed=1), tokenizer)
+    kept = {k: v for k, v in recipe.items() if not k.startswith(("model.", "tokenizer"))}
+    return {**kept, "model": {**recipe["model"], "path": str(base)}}
 
 
 def differences(whole: Path, killed: Path) -> list[str]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,9 +109,7 @@ def _check_with_transformers(
     with quietly(transformers):
         reader = transformers.AutoTokenizer.from_pretrained(folder)
         theirs = reader(text, add_special_tokens=False)["input_ids"][: decoder.shape.context]
-        is_labelled = decoder.shape.outputs is not None
-        kind = "AutoModelForSequenceClassification" if is_labelled else "AutoModelForCausalLM"
-        model, loading = getattr(transformers, kind).from_pretrained(
+        model, loading = class_for(transformers, decoder).from_pretrained(
             folder,
             dtype=torch.float32,
             output_loading_info=True,
@@ -121,14 +120,28 @@ def _check_with_transformers(
     odd = {kind: sorted(names) for kind, names in loading.items() if names}
     if odd:
         raise WellfitError(f"transformers does not take all of the weights as they are: {odd}")
+    tokens_BT = torch.tensor([ids])
     with torch.inference_mode():
-        tokens_BT = torch.tensor([ids])
-        if is_labelled:
-            ours = decoder.outputs_of(tokens_BT, torch.tensor([len(ids)]))
-        else:
-            ours = decoder(tokens_BT)
         theirs_logits = model.eval()(tokens_BT).logits
+    ours = logits_of(decoder, tokens_BT)
     return difference_between(ours, theirs_logits, names="transformers and wellfit")
+
+
+def class_for(transformers: ModuleType, decoder: Decoder) -> Any:
+    """The class that computes what the decoder does."""
+    if decoder.shape.outputs is None:
+        return transformers.AutoModelForCausalLM
+    return transformers.AutoModelForSequenceClassification
+
+
+@torch.inference_mode()
+def logits_of(decoder: Decoder, tokens_BT: Tensor) -> Tensor:
+    """Of the next token at each place, or the outputs of a labelled task."""
+    if decoder.shape.outputs is None:
+        logits: Tensor = decoder(tokens_BT)
+        return logits
+    B, T = tokens_BT.shape
+    return decoder.outputs_of(tokens_BT, torch.full((B,), T))
 
 
 def difference_between(ours: Tensor, theirs: Tensor, *, names: str) -> float:

@@ -1,7 +1,7 @@
 """The decoder: its shape, its weights, and its way to and from published layouts."""
 
-from wellfit.model.decode import generate_batch
 from wellfit.model.adapter import read_adapter, write_adapter
+from wellfit.model.decode import generate_batch
 from wellfit.model.decoder import Cache, Decoder
 from wellfit.model.dropout import Drop, DropSource, Noise, NoiseSource, noise_source
 from wellfit.model.families import Resolved, explain_shape, resolve_shape

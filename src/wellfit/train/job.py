@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from wellfit.config import Explained, Recipe, known
+from wellfit.config import Explained, Pretrained, Recipe, known
 from wellfit.data import Blocks, Feed, Prepared
 from wellfit.evaluate import Baseline, Baselines
-from wellfit.model import Shape, build_model, noise_source
+from wellfit.model import Shape, build_model, lora_drop_source, noise_source
 from wellfit.optim import build_optimizers
 from wellfit.plan import Machine
 from wellfit.store import RunDir, Unit
@@ -91,6 +91,9 @@ def batch_stream(job: Job) -> Callable[[int], Iterator[MicroBatch]]:
     batch, micro = known(recipe.train.batch), known(recipe.train.micro_batch)
     seed = recipe.train.seed
     source = noise_source(recipe.regularize, shape, seed=seed, dtype=job.compute, device=job.device)
+    asked, lora = recipe.model, None
+    if isinstance(asked, Pretrained) and asked.lora is not None:
+        lora = lora_drop_source(shape, asked.lora, seed=seed, dtype=job.compute, device=job.device)
 
     def micro_batches(step: int) -> Iterator[MicroBatch]:
         rows = job.feed.step(step, batch=batch, seed=seed)
@@ -98,6 +101,8 @@ def batch_stream(job: Job) -> Callable[[int], Iterator[MicroBatch]]:
         for start in range(0, len(rows.samples), micro):
             part = rows.part(start, start + micro)
             drop = source.draw(step, part.samples) if source else None
-            yield micro_batch(part, drop, weights_C=job.weights_C)
+            made = micro_batch(part, drop, weights_C=job.weights_C)
+            small = lora.draw(step, part.samples) if lora else None
+            yield made._replace(lora_drop=small)
 
     return micro_batches

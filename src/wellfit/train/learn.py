@@ -32,7 +32,7 @@ from wellfit.config import (
 )
 from wellfit.data import IGNORE, Labels, Rows, Split
 from wellfit.errors import ConfigError
-from wellfit.model import Decoder, Noise
+from wellfit.model import Decoder, Drop, Noise, dropping
 from wellfit.objectives import (
     Tally,
     class_loss,
@@ -56,6 +56,7 @@ class MicroBatch(NamedTuple):
     drop: Noise | None
     n_targets: int  # whose loss counts
     weight: float  # what their losses add up to weighing: the divisor of the sum
+    lora_drop: Drop | None = None  # for the inputs of LoRA's small matrices
 
     def to(self, device: str | torch.device) -> MicroBatch:
         """The same with its tensors on the device."""
@@ -147,7 +148,10 @@ def loss_of(
     run = torch.compile(sums, dynamic=None if labels else False) if compiled else sums
 
     def loss(m: MicroBatch) -> Tally:
-        return run(*m[:6])
+        if m.lora_drop is None:
+            return run(*m[:6])
+        with dropping(model, m.lora_drop):
+            return run(*m[:6])
 
     return loss
 
