@@ -74,6 +74,15 @@ CASES: dict[str, dict[str, Any]] = {
         "model.family": "gpt2",
         "schedule.kind": "wsd",
     },
+    "published weights, every noise": {
+        "model": {"kind": "pretrained"},
+        "optim.kind": "adamw",
+        "regularize.dropout": dict.fromkeys(
+            ("embedding", "attention", "residual", "mlp", "head"), 0.1
+        ),
+        "regularize.stochastic_depth": 0.2,
+        "regularize.neftune": 5.0,
+    },
     "lora, dora, dropout": {
         "model": {"kind": "pretrained", "lora": {"rank": 4, "dropout": 0.1, "dora": True}},
         "optim.kind": "adamw",

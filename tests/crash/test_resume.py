@@ -16,6 +16,7 @@ CHAINS = {
     "adamw, cosine, bpe": [2, 2],
     "early stop, high rate": [5],
     "float32, gpt2, wsd": [2, 3],
+    "published weights, every noise": [3],
     "lora, dora, dropout": [3],
 }
 
