@@ -130,10 +130,9 @@ def test_the_run_remembers_which_weights_it_started_from(trained):
     assert recorded == {"path": str(base), "sha256": weights_digest(str(base))}
 
 
-def test_a_killed_run_goes_on_exactly_without_the_weights_it_started_from(trained, text, tmp_path):
-    base = trained.parent / "base"
-    words = recipe(text, base, tmp_path)
-    run, quiet = tmp_path / "run", subprocess.DEVNULL
+def killed_and_resumed(words: list[object], run: Path, base: Path) -> None:
+    """Train, die after the first checkpoint, and go on without the weights of the base."""
+    quiet = subprocess.DEVNULL
     process = subprocess.Popen(command("train", *words), stdout=quiet, stderr=quiet)
     t0 = time.monotonic()
     while process.poll() is None and time.monotonic() - t0 < 120:
@@ -150,8 +149,13 @@ def test_a_killed_run_goes_on_exactly_without_the_weights_it_started_from(traine
     finally:
         hidden.rename(base / "model.safetensors")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_killed_run_goes_on_exactly_without_the_weights_it_started_from(trained, text, tmp_path):
+    base = trained.parent / "base"
+    killed_and_resumed(recipe(text, base, tmp_path), tmp_path / "run", base)
     # to the bit: a checkpoint holds all that is trained
-    assert differences(trained, run) == []
+    assert differences(trained, tmp_path / "run") == []
 
 
 def test_a_vocabulary_larger_than_the_embedding_is_refused_before_any_step(text, tmp_path):
@@ -164,3 +168,43 @@ def test_a_vocabulary_larger_than_the_embedding_is_refused_before_any_step(text,
     assert done.returncode == 2
     assert "it has 256 tokens" in done.stderr and "has 64" in done.stderr
     assert "Leave tokenizer out" in done.stderr
+
+
+def test_an_encoder_learns_labels_and_goes_on_exactly(tmp_path):
+    base, draw = tmp_path / "base", np.random.default_rng(1)
+    vocab = {word: i for i, word in enumerate(["[PAD]", "<unk>", "[CLS]", "[SEP]", *WORDS])}
+    library = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocab, unk_token="<unk>"))
+    library.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    library.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=library, unk_token="<unk>", sep_token="[SEP]"
+    ).save_pretrained(base)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.BertConfig(
+        vocab_size=20, intermediate_size=64, max_position_embeddings=40, **sizes
+    )
+    transformers.BertForMaskedLM(config).save_pretrained(base)
+    lines = ["text,label"]
+    for label, words in (("early", WORDS[:6]), ("late", WORDS[6:12])) * 200:
+        lines.append(f"{' '.join(draw.choice(words, 6))},{label}")
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    asked = [
+        recipe(tmp_path / "a.csv", base, tmp_path)[0], "task.kind=classify",
+        "data.split={kind: hash, val: 20%, test: 0%}", "regularize.dropout=0", "model.context=auto",
+    ]  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = subprocess.run(
+        command("train", *asked, "--run", whole), capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    looks = [e.loss for e in read_run(whole).evaluations("val") if e.basis == "fixed blocks"]
+    # what the words say is learned
+    assert min(looks) < looks[0] - 0.1
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(whole / "model")
+    # and others can use it, by the names of the labels
+    assert model.config.label2id == {"early": 0, "late": 1}
+    killed_and_resumed([*asked, "--run", killed], killed, base)
+    # dropout of the library included
+    assert differences(whole, killed) == []

@@ -190,7 +190,7 @@ def _make(sources: Sources, work: _Work, folder: Path, reporter: Reporter) -> di
     assignment = whole(table) if given else assign(table, data, cuts_documents=form is None)
     corpus = Corpus(sources, data, table, assignment, form)
     tokenizer = _tokenizer(corpus, asked, folder / "tokenizer", reporter)
-    separate = tokenizer.eos_id is not None if given else assignment.several
+    separate = tokenizer.eos_id is not None and (given or assignment.several)
     beside = beside_tokens(form, counts)
     with Shards(folder, assignment.names, tokenizer.dtype, beside) as shards:
         encode(corpus, tokenizer, shards, reporter.stage("encode"), separate=separate)

@@ -5,9 +5,6 @@ Dims: B texts, T time.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +15,15 @@ import torch
 from torch import Tensor
 
 from wellfit.errors import ConfigError, MissingExtra, WellfitError, need
-from wellfit.model import Decoder, published_weights, read_outputs, read_published
+from wellfit.model import (
+    Decoder,
+    Encoder,
+    published_weights,
+    read_model,
+    read_outputs,
+    read_published,
+)
+from wellfit.model.encoder import quietly
 from wellfit.model.publish import staged, write_files
 from wellfit.store import RunDir
 from wellfit.tokenizer import Tokenizer, load_tokenizer
@@ -45,8 +50,10 @@ def export_model(run: RunDir, out: Path) -> ExportReport:
 
     Raises ``WellfitError`` when a check fails; then nothing is at ``out``.
     """
-    decoder, tokenizer = read_published(run.model), load_tokenizer(run.model)
+    decoder, tokenizer = read_model(run.model), load_tokenizer(run.model)
     outputs = read_outputs(run.model)
+    if isinstance(decoder, Encoder):
+        return _export_encoder(run, out, decoder, tokenizer)
     if outputs is not None and (decoder.shape.pool != "last" or decoder.shape.family == "nanochat"):
         raise ConfigError(
             [
@@ -73,6 +80,23 @@ def export_model(run: RunDir, out: Path) -> ExportReport:
         files = tuple(sorted(inner.name for inner in folder.iterdir()))
     parameters = sum(p.numel() for p in decoder.parameters())
     return ExportReport(run.name, "hf", out, files, parameters, tuple(checked), difference)
+
+
+def _export_encoder(run: RunDir, out: Path, encoder: Encoder, tokenizer: Tokenizer) -> ExportReport:
+    """An encoder is the library's own, so there is nothing to compare but what was written."""
+    wanted = encoder.state_dict()
+    with staged(out) as folder:
+        write_files(folder, encoder, tokenizer, outputs=read_outputs(run.model))
+        found = read_model(folder).state_dict()
+        if any(not torch.equal(found[name], wanted[name]) for name in wanted):
+            raise WellfitError(
+                "tensors read back differ from what was written. Try another directory"
+            )
+        same = f"{len(wanted)} tensors read back equal"
+        checked = (same, _check_tokenizer(folder, tokenizer))
+        files = tuple(sorted(inner.name for inner in folder.iterdir()))
+    parameters = sum(p.numel() for p in encoder.parameters())
+    return ExportReport(run.name, "hf", out, files, parameters, checked, None)
 
 
 def probe_text(tokenizer: Tokenizer, *, context: int) -> str:
@@ -153,21 +177,3 @@ def difference_between(ours: Tensor, theirs: Tensor, *, names: str) -> float:
             f"more than {LOGITS_RTOL:.0e} of the largest, {largest:.3g}"
         )
     return difference
-
-
-@contextmanager
-def quietly(transformers: ModuleType) -> Iterator[None]:
-    """Without the library's progress bars and warnings, which are not about the user's work."""
-    logging = transformers.utils.logging
-    verbosity = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

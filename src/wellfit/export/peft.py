@@ -18,10 +18,10 @@ from wellfit.export.hf import (
     difference_between,
     logits_of,
     probe_text,
-    quietly,
 )
 from wellfit.model import Decoder, read_adapter, read_published
 from wellfit.model.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from wellfit.model.encoder import quietly
 from wellfit.model.publish import read_json, read_weights, staged
 from wellfit.store import RunDir
 from wellfit.tokenizer import load_tokenizer

@@ -4,6 +4,7 @@ from wellfit.model.adapter import read_adapter, write_adapter
 from wellfit.model.decode import generate_batch
 from wellfit.model.decoder import Cache, Decoder
 from wellfit.model.dropout import Drop, DropSource, Noise, NoiseSource, noise_source
+from wellfit.model.encoder import Encoder
 from wellfit.model.families import Resolved, explain_shape, resolve_shape
 from wellfit.model.generate import generate
 from wellfit.model.init import build_decoder
@@ -13,7 +14,7 @@ from wellfit.model.lora import add_lora, dropping, lora_drop_source, lora_layers
 from wellfit.model.publish import read_outputs, read_published, write_published
 from wellfit.model.settings import published_outputs, published_shape
 from wellfit.model.shape import Family, Outputs, Pool, Shape
-from wellfit.model.start import build_model, resolve_model, weights_digest
+from wellfit.model.start import build_model, read_model, resolve_model, weights_digest
 from wellfit.model.weights import published_weights
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Decoder",
     "Drop",
     "DropSource",
+    "Encoder",
     "Family",
     "Noise",
     "NoiseSource",
@@ -45,6 +47,7 @@ __all__ = [
     "published_shape",
     "published_weights",
     "read_adapter",
+    "read_model",
     "read_outputs",
     "read_published",
     "resolve_model",

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from wellfit.config import Regularize
+from wellfit.errors import ConfigError
 from wellfit.model import fused
 from wellfit.model.shape import Shape
 
@@ -94,6 +95,7 @@ class Noise(NamedTuple):
     shape: Shape
     gates_BL: Tensor | None  # 0 for the blocks that a sample leaves out
     alpha: float | None  # of the noise on the embedding
+    seed: int  # of the step and the first sample, for encoders, which draw by themselves
 
     def _drop(self, place: str, x_BTD: Tensor, site: int) -> Tensor:
         pool_P = self.pools.get(place)
@@ -144,16 +146,26 @@ class NoiseSource:
             "mlp": cfg.dropout.mlp,
             "head": cfg.dropout.head,
         }
-        wide = shape.mlp_width if cfg.dropout.mlp else shape.width
-        wide = max(wide, shape.context) if cfg.dropout.attention else wide
-        uniform_P = _uniform(mix(seed, 0xD20, np.arange(POOL + shape.context * wide)))
-        by_rate = {rate: _pool(uniform_P, rate, dtype, device) for rate in rates.values() if rate}
-        self.pools = {place: by_rate[rate] for place, rate in rates.items() if rate}
+        self.sites = 3 * shape.depth + 3
+        self.sites += shape.depth * shape.heads if cfg.dropout.attention else 0
+        self.pools: dict[str, Tensor] = {}
+        if any(rates.values()):
+            self.pools = self._masks(rates)
         if cfg.neftune:
             signed = mix(seed, 0xD23, np.arange(POOL + shape.context * shape.width))
             self.pools["noise"] = torch.from_numpy(2 * _uniform(signed) - 1).to(device, dtype)
-        self.sites = 3 * shape.depth + 3
-        self.sites += shape.depth * shape.heads if cfg.dropout.attention else 0
+
+    def _masks(self, rates: dict[str, float]) -> dict[str, Tensor]:
+        """A pool for each place that drops something; places of one rate share one."""
+        cfg, shape = self.cfg, self.shape
+        wide = shape.mlp_width if cfg.dropout.mlp else shape.width
+        wide = max(wide, shape.context) if cfg.dropout.attention else wide
+        uniform_P = _uniform(mix(self.seed, 0xD20, np.arange(POOL + shape.context * wide)))
+        by_rate = {
+            rate: _pool(uniform_P, rate, self.dtype, self.device)
+            for rate in set(rates.values()) - {0.0}
+        }
+        return {place: by_rate[rate] for place, rate in rates.items() if rate}
 
     def draw(self, step: int, samples_B: np.ndarray) -> Noise:
         """The masks of these samples at this step."""
@@ -163,7 +175,8 @@ class NoiseSource:
         if self.cfg.stochastic_depth:
             gates_BL = self._gates(step, samples_B).to(self.device, self.dtype)
         alpha = self.cfg.neftune or None
-        return Noise(self.pools, offsets_BS.to(self.device), self.shape, gates_BL, alpha)
+        seed = int(mix(self.seed, 0xD24, step, samples_B[0]) >> np.uint64(1))
+        return Noise(self.pools, offsets_BS.to(self.device), self.shape, gates_BL, alpha, seed)
 
     def _gates(self, step: int, samples_B: np.ndarray) -> Tensor:
         """Which blocks each sample goes through, (B, L): 0, or 1 / (1 - its rate).
@@ -181,8 +194,18 @@ class NoiseSource:
 def noise_source(
     cfg: Regularize, shape: Shape, *, seed: int, dtype: torch.dtype, device: str
 ) -> NoiseSource | None:
-    """What disturbs the training of this shape; None where the recipe asks for nothing."""
-    rates = cfg.dropout.model_dump().values()
-    if not any((*rates, cfg.stochastic_depth, cfg.neftune)):
+    """What disturbs the training of this shape; None where the recipe asks for nothing.
+
+    Encoders drop at the rates of their own config.json: raises ``ConfigError`` for others.
+    """
+    is_asked = any((*cfg.dropout.model_dump().values(), cfg.stochastic_depth, cfg.neftune))
+    if shape.family == "encoder" and is_asked:
+        raise ConfigError(
+            [
+                "regularize: an encoder drops at the rates of its config.json; leave out dropout, "
+                "stochastic_depth and neftune, or change them there"
+            ]
+        )
+    if shape.family != "encoder" and not is_asked:
         return None
     return NoiseSource(cfg, shape, seed=seed, dtype=dtype, device=device)

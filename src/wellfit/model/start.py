@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import Literal, assert_never
+from pathlib import Path
+from typing import Any, Literal, assert_never
 
 import torch
 from torch import nn
@@ -13,11 +14,21 @@ from wellfit.config import Decoder as DecoderRecipe
 from wellfit.config import Model, Pretrained
 from wellfit.errors import ConfigError
 from wellfit.model.decoder import Decoder
+from wellfit.model.encoder import ENCODERS, Encoder, encoder_shape, load_encoder
 from wellfit.model.families import Resolved, explain_shape
 from wellfit.model.init import build_decoder
 from wellfit.model.laws import Choice
 from wellfit.model.lora import add_lora
-from wellfit.model.publish import checked_shape, read_shape, read_weights, weight_files
+from wellfit.model.publish import (
+    CONFIG,
+    checked_shape,
+    read_config,
+    read_outputs,
+    read_published,
+    read_shape,
+    read_weights,
+    weight_files,
+)
 from wellfit.model.shape import Pool, Shape
 from wellfit.tokenizer import local_folder
 
@@ -39,6 +50,8 @@ def resolve_model(
             found, usual = explain_shape(cfg, vocab=vocab), "mean"
         case Pretrained():
             found, usual = _published(cfg, vocab=vocab, outputs=outputs), "last"
+            if found.shape.family == "encoder" and pool != "auto":
+                raise ConfigError(["task.pool: an encoder has its own way; leave it out, or auto"])
         case never:
             assert_never(never)
     if outputs is None:
@@ -49,8 +62,19 @@ def resolve_model(
 
 def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:
     folder = local_folder(cfg.path)
-    shape = read_shape(folder)
+    is_encoder = _is_encoder(folder)
+    if is_encoder:
+        shape = encoder_shape(read_config(folder), where=str(folder / CONFIG))
+    else:
+        shape = read_shape(folder)
     problems = []
+    if is_encoder and outputs is None:
+        problems.append(
+            f"model.path: {cfg.path} is an encoder, which writes no text; "
+            "write task.kind: classify or regress, or name a decoder"
+        )
+    if is_encoder and cfg.lora is not None:
+        problems.append("model.lora: stands beside decoders only; leave it out for an encoder")
     if vocab > shape.vocab:
         problems.append(
             f"tokenizer: it has {vocab} tokens, and the embedding of {cfg.path} has {shape.vocab}, "
@@ -78,8 +102,25 @@ def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:
     return Resolved(replace(shape, context=context, outputs=None), choices)
 
 
-def build_model(cfg: Model, shape: Shape, *, seed: int, weights: bool = True) -> Decoder:
+def _is_encoder(folder: Path) -> bool:
+    return read_config(folder).get("model_type") in ENCODERS
+
+
+def read_model(folder: Path) -> Decoder | Encoder:
+    """The model in a published directory, ours or anyone's; raises as ``read_published`` does."""
+    if not _is_encoder(folder):
+        return read_published(folder)
+    weight_files(folder)
+    shape = encoder_shape(read_config(folder), where=str(folder / CONFIG))
+    outputs = read_outputs(folder)
+    assert outputs is not None, f"{folder} is an encoder without a head"
+    return load_encoder(folder, replace(shape, outputs=len(outputs.names)), seed=0)
+
+
+def build_model(cfg: Model, shape: Shape, *, seed: int, weights: bool = True) -> Any:
     """The model before step 0, in float32 on the CPU: drawn from the seed, or as published.
+
+    A ``Decoder``, or an ``Encoder``, which labelled tasks use alike.
 
     A head for a labelled task starts at zero, so that at first every answer is alike.  Without
     ``weights`` those of a published model are left out, to be filled from a checkpoint that holds
@@ -90,6 +131,10 @@ def build_model(cfg: Model, shape: Shape, *, seed: int, weights: bool = True) ->
     if isinstance(cfg, DecoderRecipe):
         return build_decoder(shape, seed=seed)
     folder = local_folder(cfg.path)
+    if shape.family == "encoder":
+        if weights:
+            weight_files(folder)  # refuses what could run code, or lead out of the folder
+        return load_encoder(folder, shape, seed=seed, weights=weights)
     if not weights and cfg.lora is None:
         return Decoder(shape)
     checked_shape(folder)

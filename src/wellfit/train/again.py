@@ -10,7 +10,7 @@ from wellfit.checkpoint import committed, load, newest_verified
 from wellfit.config import Recipe
 from wellfit.data import Labels, Prepared
 from wellfit.errors import CheckpointError, RunError
-from wellfit.model import Decoder, build_model, read_published
+from wellfit.model import build_model, read_model
 from wellfit.plan import model_of, this_machine
 from wellfit.report import NoScreen
 from wellfit.store import RunDir
@@ -25,7 +25,7 @@ class Again(NamedTuple):
 
     recipe: Recipe
     data: Prepared
-    model: Decoder
+    model: Any  # a decoder, or an encoder
     step: int  # of the chosen weights
 
 
@@ -50,10 +50,10 @@ def open_model(target: Path) -> Opened:
         recipe, _ = read_resolved(run)
         labels = json.loads(run.data.read_text()).get("labels")
         found = Labels(**{k: _tuple(v) for k, v in labels.items()}) if labels else None
-        model = read_published(run.model)
+        model = read_model(run.model)
         return Opened(model, load_tokenizer(run.model), None, recipe, found)
     if (target / "config.json").is_file():
-        return Opened(read_published(target), load_tokenizer(target))
+        return Opened(read_model(target), load_tokenizer(target))
     raise RunError(
         f"{target} is neither a run (it holds no run.db) nor a model (it holds no config.json). "
         "List runs with: wellfit runs ls"

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from wellfit.checkpoint import committed, load, named
-from wellfit.config import Pretrained
-from wellfit.data import Blocks, eval_blocks
+from wellfit.config import Classify, Pretrained, Regress, Task
+from wellfit.data import Blocks, Labels, eval_blocks
 from wellfit.diagnose import verdict
 from wellfit.diagnose.trajectory import trajectory
 from wellfit.evaluate import BlockScores
-from wellfit.model import Decoder, merge, write_adapter, write_published
+from wellfit.model import Outputs, merge, write_adapter, write_published
 from wellfit.model.publish import staged
 from wellfit.report import page
 from wellfit.store import Split, read_run, write_text_atomic
@@ -55,14 +55,26 @@ def finish(job: Job, state: TrainState, ledger: Ledger, interrupt: Interrupt) ->
     return True
 
 
-def publish(job: Job, model: Decoder) -> None:
+def publish(job: Job, model: Any) -> None:
     """Write the model for other tools; of a LoRA run the adapter, and the model with it merged."""
     asked = job.recipe.model
     if isinstance(asked, Pretrained) and asked.lora is not None:
         with staged(job.run.adapter, replace=True) as folder:
             write_adapter(folder, model, asked.lora, base=asked.path)
         model = merge(model)
-    write_published(job.run.model, model, job.data.tokenizer, replace=True)
+    outputs = meaning(job.recipe.task, job.data.labels)
+    write_published(job.run.model, model, job.data.tokenizer, outputs=outputs, replace=True)
+
+
+def meaning(task: Task, labels: Labels | None) -> Outputs | None:
+    """What the outputs of a labelled task mean, for other tools; None where there are none."""
+    if labels is None:
+        return None
+    if isinstance(task, Regress):
+        return Outputs(labels.names, "regression", labels.means, labels.deviations)
+    several = isinstance(task, Classify) and task.several
+    problem: Any = f"{'multi' if several else 'single'}_label_classification"
+    return Outputs(labels.names, problem)
 
 
 def conclude_diverged(job: Job, state: TrainState, ledger: Ledger) -> None:

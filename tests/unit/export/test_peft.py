@@ -43,8 +43,8 @@ def lora_run(run_path, tmp_path):
             layer.lora_b.add_(0.1 * torch.randn(layer.lora_b.shape, generator=draw))
     run = RunDir.create(run_path)
     run.db.touch()
-    recipe = SimpleNamespace(model=Pretrained(path=str(tmp_path / "base"), lora=CFG))
-    data = SimpleNamespace(tokenizer=tokenizer)
+    recipe = SimpleNamespace(model=Pretrained(path=str(tmp_path / "base"), lora=CFG), task=None)
+    data = SimpleNamespace(tokenizer=tokenizer, labels=None)
     publish(SimpleNamespace(recipe=recipe, run=run, data=data), base)
     return run, base
 
