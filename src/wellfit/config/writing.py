@@ -92,6 +92,8 @@ def yaml_value(value: Any) -> str:
         return _yaml_text(value)
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(yaml_value(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {yaml_value(item)}" for key, item in value.items()) + "}"
     return show(value)
 
 

@@ -60,6 +60,21 @@ def batch(shape: Shape, train: Split) -> Choice:
     return Choice(sequences, reason, "LOG.md, 2026-11-21")
 
 
+def whole_batch(asked: int | str, n_rows: int) -> Choice:
+    """Every row of the train split at each step, as a line search needs.
+
+    Raises ``ConfigError`` for another batch.
+    """
+    if asked not in ("auto", n_rows):
+        raise ConfigError(
+            [
+                f"train.batch: lbfgs needs the whole train split at each step, {n_rows} rows; "
+                "write train.batch: auto, or another optim.kind"
+            ]
+        )
+    return Choice(n_rows, "lbfgs needs the whole train split at each step", "plan.laws")
+
+
 def check_memory(shape: Shape, *, memory_bytes: int) -> None:
     """Raise ``ConfigError`` for a model whose state alone does not fit.
 
