@@ -58,6 +58,34 @@ def prepared(
     return prepare(data_of(path, **fields), tokenizer or config.ByteTokenizer(), cache=cache)
 
 
+def examples(
+    path: Path | list[Path] | dict[str, Path],
+    cache: Path,
+    task: config.Task,
+    tokenizer: config.Tokenizer | None = None,
+    **fields: Any,
+) -> Prepared:
+    """Prepare the examples of a task, with bytes as tokens unless told otherwise."""
+    named = {k: str(p) for k, p in path.items()} if isinstance(path, dict) else None
+    data = config.Data(path=named, **fields) if named else data_of(path, **fields)  # type: ignore[arg-type]
+    return prepare(data, tokenizer or config.ByteTokenizer(), task=task, cache=cache)
+
+
+def learned(made: Prepared, name: str) -> list[list[tuple[str, bool]]]:
+    """The documents of a split as runs of text that are learned, or are not."""
+    split = made.splits[name]
+    assert split.learned is not None
+    documents = []
+    borders = split.doc_starts[1:]
+    for ids, flags in zip(
+        np.split(split.tokens, borders), np.split(split.learned, borders), strict=True
+    ):
+        at = np.flatnonzero(np.diff(flags)) + 1
+        runs = zip(np.split(ids, at), np.split(flags, at), strict=True)
+        documents.append([(made.tokenizer.decode(run), bool(flag[0])) for run, flag in runs])
+    return documents
+
+
 def spelled(made: Prepared, name: str) -> list[str]:
     """The documents of a split, decoded from its tokens, each with its end if it has one."""
     split = made.splits[name]

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from wellfit.config import Decoder as DecoderRecipe
-from wellfit.model import Decoder, Shape, resolve_shape, write_published
+from wellfit.model import Decoder, Shape, published_shape, resolve_shape, write_published
 from wellfit.store import RunDir
 from wellfit.tokenizer import Tokenizer, char_tokenizer
 
@@ -39,6 +39,64 @@ RECIPES = {
 SHAPES: dict[str, Shape] = {
     name: resolve_shape(DecoderRecipe(**{**SIZES, **recipe}), vocab=VOCAB)
     for name, recipe in RECIPES.items()
+}
+
+_SETTINGS = {
+    "vocab_size": VOCAB,
+    "num_hidden_layers": 2,
+    "hidden_size": 32,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 24,
+    "tie_word_embeddings": True,
+}
+_WAVES = {"rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+_GEMMA = {**_SETTINGS, "head_dim": 8}
+# families that are not trained from nothing, by the settings that their files hold
+SHAPES |= {
+    name: published_shape(settings)
+    for name, settings in {
+        "llama, longer by parts": {
+            **_SETTINGS,
+            "model_type": "llama",
+            "rope_theta": 500.0,
+            "rope_scaling": {**_WAVES, "original_max_position_embeddings": 12},
+        },
+        "llama, longer evenly": {
+            **_SETTINGS,
+            "model_type": "llama",
+            "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 900.0},
+        },
+        "mistral": {
+            **_SETTINGS,
+            "model_type": "mistral",
+            "tie_word_embeddings": False,
+            "head_dim": 16,
+            "max_position_embeddings": 32,
+            "sliding_window": 24,
+        },
+        "qwen2": {**_SETTINGS, "model_type": "qwen2"},
+        "smollm3": {**_SETTINGS, "model_type": "smollm3", "no_rope_layer_interval": 2},
+        "gemma": {**_GEMMA, "model_type": "gemma", "num_key_value_heads": 1},
+        "gemma2": {
+            **_GEMMA,
+            "model_type": "gemma2",
+            "query_pre_attn_scalar": 12,
+            "attn_logit_softcapping": 3.0,
+            "final_logit_softcapping": 5.0,
+            "sliding_window": 24,
+            "max_position_embeddings": 32,
+        },
+        "gemma3_text": {
+            **_GEMMA,
+            "model_type": "gemma3_text",
+            "query_pre_attn_scalar": 12,
+            "sliding_window_pattern": 2,
+            "rope_local_base_freq": 100.0,
+            "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+        },
+    }.items()
 }
 
 

@@ -53,7 +53,8 @@ def test_packed_texts_have_the_logits_and_gradients_of_each_alone(name, long, mo
     for parameter, gradient in packed.items():
         found = dict(decoder.named_parameters())[parameter].grad
         # and the same step
-        torch.testing.assert_close(gradient, found, **TOLERANCE)
+        atol = 1e-5 * max(1.0, float(found.abs().max()))
+        torch.testing.assert_close(gradient, found, rtol=1e-4, atol=atol)
 
 
 @pytest.mark.parametrize("name", SHAPES)

@@ -80,9 +80,12 @@ def check(
 def export(
     run: Annotated[Path, typer.Argument(help="The directory of a run.")],
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the model.")],
-    to: Annotated[Literal["hf"], typer.Option("--to", help="The published format.")] = "hf",
+    to: Annotated[Literal["hf", "peft"], typer.Option("--to", help="The published format.")] = "hf",
 ) -> int:
-    """Write the run's model in a published format, and check that it is the same model."""
+    """Write the run's model in a published format, and check that it is the same model.
+
+    hf is the whole model as transformers loads it; peft is what a LoRA run trained, alone.
+    """
     from wellfit.export import export_run
 
     done = export_run(run, to, out)

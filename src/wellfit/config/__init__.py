@@ -14,7 +14,7 @@ from wellfit.config.data import (
     Tokenizer,
 )
 from wellfit.config.draft import draft
-from wellfit.config.fields import Auto, Section, known
+from wellfit.config.fields import Auto, Blank, Section, blanks_in, known
 from wellfit.config.loader import (
     Explained,
     Loaded,
@@ -104,6 +104,7 @@ __all__ = [
     "Adamax",
     "AdaptiveClip",
     "Auto",
+    "Blank",
     "BpeTokenizer",
     "ByteTokenizer",
     "CharTokenizer",
@@ -173,6 +174,7 @@ __all__ = [
     "Train",
     "ValueClip",
     "Wsd",
+    "blanks_in",
     "draft",
     "dump_commented",
     "explain",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
@@ -18,7 +19,9 @@ from wellfit.config.fields import (
     Texts,
     TextsOrNull,
     Wanted,
+    Wording,
     conflict,
+    show,
     write_percent,
 )
 
@@ -104,6 +107,17 @@ def _is_encoding(name: str) -> str:
     return name
 
 
+def _is_pattern(text: str) -> str:
+    example = r"write for example (?P<label>\S+) (?P<text>.*)"
+    try:
+        names = re.compile(text).groupindex
+    except re.error as e:
+        raise ValueError(f"{show(text)} is not a regular expression ({e}); {example}") from None
+    if not names:
+        raise ValueError(f"{show(text)} has no named parts; {example}")
+    return text
+
+
 class Data(Section):
     """Which text to learn from, how it is read, and what is kept back."""
 
@@ -111,17 +125,19 @@ class Data(Section):
     """The text: files, folders or patterns, one or a list.
 
     In a pattern `**` stands for any folders.  Relative paths are looked up from the folder in
-    which the command is run.
+    which the command is run.  Files that go together line by line, such as the two sides of a
+    translation, are a mapping: {en: corpus.en, de: corpus.de}.
     """
     format: Literal["auto", "text", "json", "jsonl", "csv", "tsv", "parquet"] = "auto"
     """What the files are; auto goes by their names, less .gz and .zst."""
-    text: Annotated[Name, Field(examples=["content"])] = "text"
+    text: Annotated[Wording, Field(examples=["content"])] = "text"
     """The column or key that holds the text, in files of records (all formats but text).
 
     Or a text in which {column} stands for the value of one, such as "{title}\\n{body}".
     """
     pattern: Annotated[
-        Name | None, Wanted("a regular expression, or null", "'(?P<label>\\S+) (?P<text>.*)'")
+        Annotated[Name, AfterValidator(_is_pattern)] | None,
+        Wanted("a regular expression, or null", "'(?P<label>\\S+) (?P<text>.*)'"),
     ] = None
     """How each line of a text file is taken apart: a regular expression with (?P<column>...) parts.
 
@@ -154,19 +170,37 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _agrees(self) -> Data:
-        if self.format == "text" and self.split.kind == "column":
+        is_text, takes_apart = self.format in ("auto", "text"), isinstance(self.path, dict)
+        if not is_text and (self.pattern is not None or takes_apart):
+            key = "pattern" if self.pattern is not None else "path"
+            what = f"it is for lines of text, and data.format is {self.format!r}; leave one out"
+            raise conflict(key, what)
+        if self.pattern is not None and (takes_apart or self.document == "paragraph"):
+            other = "a mapping" if takes_apart else "data.document: paragraph"
+            raise conflict("pattern", f"takes lines apart, which {other} does not go with")
+        if self.format == "text" and self.split.kind == "column" and self.pattern is None:
             raise conflict(
                 "split.kind",
                 "files of format text have no columns; write data.split.kind: hash, or name "
                 "the format of your files in data.format",
             )
-        if self.format not in ("auto", "text") and self.document != "file":
+        if not is_text and self.document != "file":
             raise conflict(
                 "document",
                 f"{self.document!r} divides files of format text, and data.format is "
                 f"{self.format!r}, where each record is a document; leave data.document out",
             )
+        if isinstance(self.split, FilesSplit):
+            self._splits_agree(self.split)
         return self
+
+    def _splits_agree(self, split: FilesSplit) -> None:
+        """Files that go together line by line do so in every split."""
+        wanted = set(self.path) if isinstance(self.path, dict) else None
+        for key, paths in (("split.val", split.val), ("split.test", split.test)):
+            if paths is not None and wanted != (set(paths) if isinstance(paths, dict) else None):
+                columns = f"a mapping of {', '.join(sorted(wanted))}" if wanted else "no mapping"
+                raise conflict(key, f"data.path is {columns}; write the same here")
 
 
 class CharTokenizer(Section):

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from string import Formatter
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -142,6 +144,51 @@ def read_texts(value: object) -> str | tuple[str, ...]:
     return value if isinstance(value, str) else items
 
 
+def read_files(value: object) -> str | tuple[str, ...] | dict[str, str | tuple[str, ...]]:
+    """Names of files as in ``read_texts``, or a mapping from columns to them."""
+    if not isinstance(value, dict):
+        return read_texts(value)
+    if not value or not all(str(column).isidentifier() for column in value):
+        raise PydanticCustomError("files", "not a mapping of columns to files")
+    return {column: read_texts(names) for column, names in value.items()}
+
+
+def _write_files(value: str | tuple[str, ...] | dict[str, str | tuple[str, ...]]) -> Any:
+    if isinstance(value, dict):
+        return {column: _write_files(names) for column, names in value.items()}
+    return value if isinstance(value, str) else list(value)
+
+
+class Blank(NamedTuple):
+    """Words, and the column whose value follows them; None at the end of a text."""
+
+    words: str
+    column: str | None
+
+
+def blanks_in(text: str) -> tuple[Blank, ...]:
+    """A text in which {column} stands for a value, taken apart; {{ and }} are braces.
+
+    A text without braces is itself the name of a column.  Raises ``ValueError``.
+    """
+    if "{" not in text and "}" not in text:
+        return (Blank("", text),)
+    brace = "write {{ or }} for a brace itself"
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError as e:
+        raise ValueError(f"{show(text)} is no text with columns ({e}); {brace}") from None
+    if any(column == "" or form or conversion for _, column, form, conversion in parts):
+        hint = f"write {{column}} for the value of a column; {brace}"
+        raise ValueError(f"{show(text)} has braces that hold no column's name; {hint}")
+    return tuple(Blank(words, column) for words, column, _, _ in parts)
+
+
+def _has_sound_blanks(text: str) -> str:
+    blanks_in(text)
+    return text
+
+
 def show(value: object) -> str:
     """A value as the user may have typed it, cut when it is long."""
     match value:
@@ -214,6 +261,7 @@ Text: TypeAlias = Annotated[str, Wanted("text", "'...'")]
 Name: TypeAlias = Annotated[
     str, Field(min_length=1), Wanted("a text of one character or more", "'...'")
 ]
+Wording: TypeAlias = Annotated[Name, AfterValidator(_has_sound_blanks)]
 Decay: TypeAlias = Annotated[float, Ge(0), Lt(1)]
 Share: TypeAlias = Annotated[float, Gt(0), Le(1), Wanted("a number above 0 and at most 1", "0.5")]
 Momentum: TypeAlias = Annotated[Decay, Wanted("a number from 0 up to but not including 1", "0.95")]
@@ -280,7 +328,16 @@ TextsOrNull: TypeAlias = Annotated[
     Texts | None, Wanted("a text, a list of texts, or null", "[one, other]")
 ]
 # The same values as Texts, but names of files: what one means, the other cannot.
-Paths: TypeAlias = Annotated[Texts, Wanted("a path or pattern, or a list of them", "corpus/*.txt")]
+Paths: TypeAlias = Annotated[
+    str | tuple[str, ...] | dict[str, str | tuple[str, ...]],
+    PlainValidator(read_files),
+    PlainSerializer(_write_files),
+    WithJsonSchema(
+        {"anyOf": [*_TEXTS_SCHEMA["anyOf"], {"type": "object", "additionalProperties": True}]}
+    ),
+    Wanted("a path or pattern, or a list of them", "corpus/*.txt"),
+]
 PathsOrNull: TypeAlias = Annotated[
-    Texts | None, Wanted("a path or pattern, a list of them, or null", "corpus/*.txt")
+    Paths | None,
+    Wanted("a path or pattern, a list of them, or null", "corpus/*.txt"),
 ]

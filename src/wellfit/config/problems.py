@@ -82,11 +82,11 @@ class _Walk(NamedTuple):
                 self.found.append(Problem(entry.origin, dotted(here), text))
             elif variants(field.annotation):
                 values[key] = self.held(field, here, entry)
-            elif error := refusal(field, entry.value):
+            elif error := refusal(field, plain_value(entry.value)):
                 text = _wrong(field, dotted(here), entry, error)
                 self.found.append(Problem(entry.origin, dotted(here), text))
             else:
-                values[key] = entry.value
+                values[key] = plain_value(entry.value)
         for key, field in section.model_fields.items():
             if key not in tree and field.is_required():
                 here = (*path, key)

@@ -87,13 +87,14 @@ def written(value: Any, field: FieldInfo) -> str:
 
 
 def yaml_value(value: Any) -> str:
-    """A plain value, or a list of them, as YAML on one line."""
+    """A plain value, or a list or mapping of them, as YAML on one line."""
     if isinstance(value, str):
         return _yaml_text(value)
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(yaml_value(item) for item in value) + "]"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {yaml_value(item)}" for key, item in value.items()) + "}"
+        held = (f"{yaml_value(key)}: {yaml_value(item)}" for key, item in value.items())
+        return "{" + ", ".join(held) + "}"
     return show(value)
 
 

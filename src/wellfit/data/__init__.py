@@ -3,6 +3,7 @@
 from wellfit.data.batches import IGNORE, ExampleFeed, Feed, Rows, StreamFeed, train_feed
 from wellfit.data.blocks import Blocks, eval_blocks
 from wellfit.data.cache import cache_folder
+from wellfit.data.examination import Preview, places_of, preview, too_long
 from wellfit.data.prepared import Prepared, prepare, prepare_for_eval
 from wellfit.data.progress import Progress, Stage
 from wellfit.data.sources import SourceFile, Sources, find_sources
@@ -10,11 +11,12 @@ from wellfit.data.stream import Labels, Split
 
 __all__ = [
     "IGNORE",
-    "Labels",
     "Blocks",
     "ExampleFeed",
     "Feed",
+    "Labels",
     "Prepared",
+    "Preview",
     "Progress",
     "Rows",
     "SourceFile",
@@ -25,7 +27,10 @@ __all__ = [
     "cache_folder",
     "eval_blocks",
     "find_sources",
+    "places_of",
     "prepare",
     "prepare_for_eval",
+    "preview",
+    "too_long",
     "train_feed",
 ]

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, final
 import numpy as np
 import numpy.typing as npt
 
-from wellfit.data.examples import Fitted, Packing, fit_examples, one_each, pack
+from wellfit.data.fitting import Fitted, Packing, fit_examples, one_each, pack
 from wellfit.data.permute import draw, draw_below, permuted
 from wellfit.data.stream import Split
 from wellfit.errors import DataError

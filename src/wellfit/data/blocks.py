@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit.data.batches import IGNORE, Layout, Rows, laid_out, targets_of
-from wellfit.data.examples import fit_examples
+from wellfit.data.fitting import fit_examples
 from wellfit.data.stream import Split
 from wellfit.errors import DataError
 

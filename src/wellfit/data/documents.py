@@ -20,8 +20,10 @@ import numpy.typing as npt
 from wellfit.config import Data
 from wellfit.data.cache import write_synced
 from wellfit.data.characters import Characters
-from wellfit.data.formats import Piece, pieces_of
+from wellfit.data.examples import Form
+from wellfit.data.formats import pieces_of
 from wellfit.data.reading import Bad, OnRead
+from wellfit.data.records import Piece
 from wellfit.data.sources import Sources, SplitName
 from wellfit.errors import DataError
 
@@ -31,7 +33,7 @@ CODES: dict[SplitName, int] = {"train": TRAIN, "val": VAL, "test": TEST}
 
 ROW = np.dtype(
     [
-        ("hash", "<u8"),  # of the text: decides the hash split
+        ("hash", "<u8"),  # of the text, or what is given of an example: decides the hash split
         ("hash_more", "<u8"),  # 64 further bits, so that equal means equal
         ("chars", "<u8"),
         ("bytes", "<u8"),  # UTF-8
@@ -45,6 +47,7 @@ _HASHES = struct.Struct(">QQ")
 _ROWS_AT_ONCE = 1 << 16
 _CHARS_AT_ONCE = 1 << 18
 _EXAMPLES = 100
+_MOST_LABELS = 10_000
 
 
 @dataclass
@@ -56,6 +59,7 @@ class Noticed:
     empty: int = 0  # documents of nothing but white space, left out
     column: dict[str, int] = field(default_factory=dict)  # value of the split column -> records
     characters: str = ""  # every character of the texts, where a tokenizer needs to know
+    labels: dict[str, int] = field(default_factory=dict)  # of a class -> examples of any split
 
 
 class Table(NamedTuple):
@@ -78,21 +82,29 @@ class Table(NamedTuple):
 
 
 def documents(
-    sources: Sources, data: Data, on_read: OnRead, *, first_file: int = 0
+    sources: Sources, data: Data, on_read: OnRead, *, first_file: int = 0, form: Form | None = None
 ) -> Iterator[tuple[int, Piece]]:
     """Every piece of every document from a file on, with the number of its file."""
     for number in range(first_file, len(sources.files)):
-        for piece in pieces_of(sources.files[number], data, on_read):
+        for piece in pieces_of(sources.files[number], data, on_read, form):
             yield number, piece
 
 
-def scan(sources: Sources, data: Data, folder: Path, on_read: OnRead, *, characters: bool) -> Table:
+def scan(
+    sources: Sources,
+    data: Data,
+    folder: Path,
+    on_read: OnRead,
+    *,
+    characters: bool,
+    form: Form | None = None,
+) -> Table:
     """Read everything once and lay the table down in ``folder``; or open the one that is there."""
     done, path = folder / "scan.json", folder / "documents.rows"
     if not done.exists():
         reading = _Reading(_asked_by(sources, data), Characters() if characters else None)
         with path.open("wb") as out:
-            for file, piece in documents(sources, data, on_read):
+            for file, piece in documents(sources, data, on_read, form=form):
                 row = reading.row_at_end(file, piece)
                 if row is not None:
                     out.write(row)
@@ -113,7 +125,7 @@ class _Reading:
     ) -> None:
         self._asked = asked
         self._noticed = Noticed()
-        self._skipped, self._column = Counter[str](), Counter[str]()
+        self._skipped, self._column, self._labels = Counter[str](), Counter[str](), Counter[str]()
         self._characters = characters
         self._held: list[str] = []  # texts whose characters are not in the set yet
         self._held_chars = 0
@@ -129,7 +141,8 @@ class _Reading:
         """Take a piece in; the document's row, packed, if it is the last."""
         text = piece.text
         raw = text.encode()
-        self._hash.update(raw)
+        example = piece.example
+        self._hash.update(raw if example is None else example.given.encode())
         self._n_chars += len(text)
         self._n_bytes += len(raw)
         self._blank = self._blank and (not text or text.isspace())
@@ -146,10 +159,20 @@ class _Reading:
         if value in self._column or len(self._column) < _EXAMPLES:
             self._column[value] += 1
         asked = self._asked(file, piece.value)
+        if example is not None and example.labels and state == TEXT and asked != OUT:
+            self._count_labels(example.labels)
         counts = (self._n_chars, self._n_bytes, file, state, asked)
         row = _PACKED.pack(*_HASHES.unpack_from(self._hash.digest()), *counts)
         self._begin()
         return row
+
+    def _count_labels(self, labels: tuple[str, ...] | tuple[float, ...]) -> None:
+        self._labels.update(label for label in labels if isinstance(label, str))
+        if len(self._labels) > _MOST_LABELS:
+            raise DataError(
+                f"task.label has more than {_MOST_LABELS:,} different values, as if it were a text "
+                "or a number. Name another column; for numbers: task.kind=regress"
+            )
 
     def _keep_characters(self, text: str) -> None:
         """Of a text known to be good; many small ones at once, since each scatter has its price."""
@@ -170,7 +193,7 @@ class _Reading:
 
     def noticed(self) -> Noticed:
         """Everything seen, once all is read."""
-        self._noticed.skipped = dict(self._skipped)
+        self._noticed.skipped, self._noticed.labels = dict(self._skipped), dict(self._labels)
         self._noticed.column = {k: n for k, n in self._column.items() if k or len(self._column) > 1}
         if self._characters is not None:
             self._characters.add("".join(self._held))
@@ -185,8 +208,8 @@ def _asked_by(sources: Sources, data: Data) -> Callable[[int, str | None], int]:
         return lambda file, _: roles[file]
     if data.split.kind != "column":
         return lambda _, __: UNASKED
-    plain = next((file.path for file in sources.files if file.format == "text"), None)
-    if plain is not None:
+    texts = (file.path for file in sources.files if file.format == "text" and not file.column)
+    if data.pattern is None and (plain := next(texts, None)) is not None:
         raise DataError(
             f"{plain} is plain text and has no column {data.split.column!r}. "
             "Write for example data.split={kind: hash}, or leave that file out of data.path"

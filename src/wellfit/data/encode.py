@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from wellfit.config import Data
+from wellfit.data.coding import Coding, coded, coding
 from wellfit.data.documents import CODES, OUT, TEXT, Table, documents
-from wellfit.data.formats import Piece
+from wellfit.data.examples import Form
 from wellfit.data.reading import OnRead, place_in
+from wellfit.data.records import Example, Piece
 from wellfit.data.shards import Shards
 from wellfit.data.sources import Sources, SplitName
 from wellfit.data.split import CUT, Assignment
@@ -32,7 +35,8 @@ class Part(NamedTuple):
     begins: bool  # the first part of its document in this split
     ends: bool  # the document is complete with this part
     file: int  # which of the sources
-    number: int  # of the document in it, as in formats.Piece
+    number: int  # of the document in it, as in records.Piece
+    example: Example | None = None
 
 
 class Corpus(NamedTuple):
@@ -42,19 +46,32 @@ class Corpus(NamedTuple):
     data: Data
     table: Table
     assignment: Assignment
+    form: Form | None = None  # of examples
 
 
 def parts_of(corpus: Corpus, on_read: OnRead, *, position: int = 0) -> Iterator[Part]:
     """The text of all splits from a place in the stream on, in reading order."""
     row, first_file, here = _where_to_start(corpus.table, position)
     codes, states, offset = corpus.assignment.codes, np.array(corpus.table.rows["state"]), 0
-    for file, piece in documents(corpus.sources, corpus.data, on_read, first_file=first_file):
+    pieces = documents(
+        corpus.sources, corpus.data, on_read, first_file=first_file, form=corpus.form
+    )
+    for file, piece in pieces:
         code = int(codes[row])
         if code == CUT:
             parts = _cut_parts(file, piece, here, offset, corpus.assignment.cuts)
             yield from (part for part in parts if part.position >= position)
         elif code != OUT and here >= position:
-            yield Part(here, _NAMES[code], piece.text, offset == 0, piece.ends, file, piece.number)
+            yield Part(
+                here,
+                _NAMES[code],
+                piece.text,
+                offset == 0,
+                piece.ends,
+                file,
+                piece.number,
+                piece.example,
+            )
         if states[row] == TEXT:
             here += len(piece.text)
         offset += len(piece.text)
@@ -98,12 +115,13 @@ def encode(
 ) -> None:
     """Append every part that the journal does not vouch for yet, and commit as it goes."""
     assert not separate or tokenizer.eos_id is not None, tokenizer.kind
+    append = partial(_append, corpus, tokenizer, shards, separate, coding_of(corpus, tokenizer))
     held: list[Part] = []
     n_held, end = 0, 0
     border = shards.position + _STRETCH_CHARS
     for part in parts_of(corpus, on_read, position=shards.position):
         if n_held >= _BATCH_CHARS or part.position >= border:
-            _append(corpus.sources, held, tokenizer, shards, separate=separate)
+            append(held)
             n_held = 0
         if part.position >= border:
             shards.commit(part.position)
@@ -111,38 +129,64 @@ def encode(
         held.append(part)
         n_held += len(part.text)
         end = part.position + len(part.text)
-    _append(corpus.sources, held, tokenizer, shards, separate=separate)
+    append(held)
     shards.commit(max(end, shards.position))
 
 
+def coding_of(corpus: Corpus, tokenizer: Tokenizer) -> Coding | None:
+    """How examples become tokens, where the documents are examples."""
+    form = corpus.form
+    return None if form is None else coding(form, tokenizer, corpus.table.noticed.labels)
+
+
 def _append(
-    sources: Sources, held: list[Part], tokenizer: Tokenizer, shards: Shards, *, separate: bool
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    shards: Shards,
+    separate: bool,
+    how: Coding | None,
+    held: list[Part],
 ) -> None:
     for name in CODES:
         parts = [part for part in held if part.split == name]
         if not parts:
             continue
-        ids, lengths = _encoded(sources, parts, tokenizer)
-        if separate:
-            ends = np.fromiter((part.ends for part in parts), np.int64, len(parts))
-            ids, lengths = _with_ends(ids, lengths, ends, tokenizer)
-        begins = np.fromiter((part.begins for part in parts), np.bool_, len(parts))
-        starts = (np.cumsum(lengths) - lengths)[begins]
-        shards.append(name, ids, starts, "".join(part.text for part in parts))
+        try:
+            if how is None:
+                ids, starts = _plain(parts, tokenizer, separate=separate)
+                beside: dict[str, npt.NDArray[Any]] = {}
+            else:
+                examples = [part.example for part in parts if part.example is not None]
+                places = np.array([(part.file, part.number) for part in parts], dtype=np.int64)
+                ids, starts, beside = coded(examples, places, how)
+        except TokenizerError as e:
+            raise _placed(e, corpus.sources, parts, tokenizer) from None
+        shards.append(name, ids, starts, "".join(part.text for part in parts), **beside)
     held.clear()
 
 
-def _encoded(sources: Sources, parts: Sequence[Part], tokenizer: Tokenizer) -> Encoded:
-    try:
-        return tokenizer.encode_joined([part.text for part in parts])
-    except TokenizerError:
-        for part in parts:  # once more, one by one, to tell the place
-            try:
-                tokenizer.encode(part.text)
-            except TokenizerError as e:
-                place = place_in(sources.files[part.file], part.number)
-                raise TokenizerError(f"{place}: {e}") from None
-        raise
+def _plain(
+    parts: Sequence[Part], tokenizer: Tokenizer, *, separate: bool
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """The ids of parts of texts, and where in them documents begin."""
+    ids, lengths = tokenizer.encode_joined([part.text for part in parts])
+    if separate:
+        ends = np.fromiter((part.ends for part in parts), np.int64, len(parts))
+        ids, lengths = _with_ends(ids, lengths, ends, tokenizer)
+    begins = np.fromiter((part.begins for part in parts), np.bool_, len(parts))
+    return ids, (np.cumsum(lengths) - lengths)[begins]
+
+
+def _placed(
+    error: TokenizerError, sources: Sources, parts: Sequence[Part], tokenizer: Tokenizer
+) -> TokenizerError:
+    """The error of a batch with its place: each text once more, one by one."""
+    for part in parts:
+        try:
+            tokenizer.encode(part.text)
+        except TokenizerError as e:
+            return TokenizerError(f"{place_in(sources.files[part.file], part.number)}: {e}")
+    return error
 
 
 def _with_ends(

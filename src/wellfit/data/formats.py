@@ -7,52 +7,60 @@ depends on the text alone, never on how it was read, because tokens are made pie
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, assert_never
+from itertools import zip_longest
+from typing import assert_never
 
 from wellfit.config import Data
+from wellfit.data.arrays import list_records
+from wellfit.data.examples import Form, examples_of
 from wellfit.data.reading import (
-    LEAVE_OUT,
     Bad,
     Lines,
     OnRead,
     kept_lines,
     line_encoding,
     lines_of,
-    nul,
     place_in,
     text_blocks,
     too_long,
     undecodable,
 )
+from wellfit.data.records import (
+    Asked,
+    Piece,
+    Record,
+    asked_for,
+    bad_record,
+    check_columns,
+    phrase,
+    phrased,
+    picked,
+    trouble_with,
+)
 from wellfit.data.sources import SourceFile
-from wellfit.data.tables import Record, parquet_records, separated_records
+from wellfit.data.tables import parquet_records, separated_records
 from wellfit.errors import DataError
 
 PIECE_CHARS = 1 << 16
 _LOOK_BACK = 1 << 12  # how far before the end of a piece a space is looked for
 
 
-class Piece(NamedTuple):
-    """A stretch of one document's text; ``ends`` on the document's last."""
-
-    text: str
-    ends: bool
-    number: int  # of the line or row in the file where the document begins; 0 is the file itself
-    value: str | None = None  # what the split column says
-    bad: Bad | None = None  # the whole document is not to be used; only where it ends
-
-
-def pieces_of(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[Piece]:
-    """The documents of one file, piece by piece.
+def pieces_of(
+    file: SourceFile, data: Data, on_read: OnRead, form: Form | None = None
+) -> Iterator[Piece]:
+    """The documents of one file, piece by piece; with a form, the examples of a task.
 
     Raises ``DataError`` for a record that cannot be read, unless ``data.on_bad`` is ``skip``:
     then it comes as a piece that is ``bad``.
     """
-    if file.format == "text" and data.document == "file":
+    if form is not None:
+        pieces = examples_of(file, _records(file, data, form.asked, on_read), form)
+    elif _is_plain(file, data) and data.document == "file":
         pieces = _whole_file(file, data.encoding, on_read)
     else:
-        pieces = _checked(file, _records(file, data, on_read), data.max_line)
+        pieces = _checked(file, _texts(file, data, on_read), data.max_line)
     if data.on_bad == "skip":
         yield from pieces
         return
@@ -62,20 +70,90 @@ def pieces_of(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[Piece]:
         yield piece
 
 
-def _records(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[Record]:
-    column = data.split.column if data.split.kind == "column" else None
+def _is_plain(file: SourceFile, data: Data) -> bool:
+    """Whether the file is text without columns."""
+    return file.format == "text" and data.pattern is None and not file.column
+
+
+def _texts(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[Record]:
+    """The records of a file, each with its text for a language model."""
+    if _is_plain(file, data):
+        return _plain_texts(file, data, on_read)
+    wanted = phrase(data.text, "data.text")
+    asked = asked_for(data, wanted)
+    if wanted.is_column:
+        return _records(file, data, asked._replace(alone=wanted.columns[0].name), on_read)
+    return phrased(file, _records(file, data, asked, on_read), wanted)
+
+
+def _plain_texts(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[Record]:
+    lines = _text_lines(file, data, on_read)
+    return _paragraphs(file, lines, data.max_line) if data.document == "paragraph" else lines
+
+
+def _records(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -> Iterator[Record]:
     match file.format:
+        case "text" if file.column:
+            return _side_by_side(file, data, asked, on_read)
+        case "text" if data.pattern is not None:
+            return _matches(file, data, asked, on_read)
         case "text":
-            lines = _text_lines(file, data, on_read)
-            return lines if data.document == "line" else _paragraphs(file, lines, data.max_line)
+            raise DataError(_no_columns(file, asked))
+        case "json":
+            return list_records(file, data, asked, on_read)
         case "jsonl":
-            return _json_lines(file, _text_lines(file, data, on_read), data.text, column)
+            return _json_lines(file, _text_lines(file, data, on_read), asked)
         case "csv" | "tsv":
-            return separated_records(file, data, column, on_read)
+            return separated_records(file, data, asked, on_read)
         case "parquet":
-            return parquet_records(file, data, column, on_read)
+            return parquet_records(file, asked, on_read)
         case _:
             assert_never(file.format)
+
+
+def _no_columns(file: SourceFile, asked: Asked) -> str:
+    wanted = ", ".join(f"{name!r} ({setting})" for name, setting in asked.columns) or "records"
+    return (
+        f"{file.path} is plain text and has no columns, and this recipe wants {wanted}. Take its "
+        "lines apart with data.pattern, for example data.pattern='(?P<label>\\S+) (?P<text>.*)', "
+        "or name the format of the file in data.format"
+    )
+
+
+def _matches(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -> Iterator[Record]:
+    """Lines taken apart by ``data.pattern``; blank ones are passed over."""
+    pattern = re.compile(data.pattern or "")
+    check_columns(file, pattern.groupindex, asked)
+    for line in _text_lines(file, data, on_read):
+        if line.bad is not None:
+            yield line
+        elif found := pattern.fullmatch(line.text):
+            yield picked(file, line.number, found.groupdict(), asked)
+        elif line.text.strip():
+            place = place_in(file, line.number)
+            story = f"{place}: data.pattern does not match the line {line.text[:60]!r}"
+            yield bad_record(line.number, Bad("no match", place, story))
+
+
+def _side_by_side(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -> Iterator[Record]:
+    """Line n of each file that goes with this one, by the names of their columns.
+
+    Raises ``DataError`` for files of different lengths: which line is missing is anyone's guess.
+    """
+    names = [part.column for part in file.all]
+    check_columns(file, names, asked)
+    sides = [_text_lines(part, data, on_read) for part in file.all]
+    number = 0
+    for lines in zip_longest(*sides):
+        if None in lines:
+            rest = [sum(1 for _ in side) for side in sides]
+            counts = [number + (a is not None) + n for a, n in zip(lines, rest, strict=True)]
+            said = ", ".join(f"{p.path} {n:,}" for p, n in zip(file.all, counts, strict=True))
+            raise DataError(f"files that go together line by line differ in lines: {said}")
+        number += 1
+        bad = next((line.bad for line in lines if line.bad is not None), None)
+        found = {name: line.text for name, line in zip(names, lines, strict=True)}
+        yield picked(file, number, found, asked) if bad is None else Record(number, None, None, bad)
 
 
 def _whole_file(file: SourceFile, encoding: str, on_read: OnRead) -> Iterator[Piece]:
@@ -102,7 +180,7 @@ def _checked(file: SourceFile, records: Iterable[Record], max_line: int) -> Iter
             if "\0" not in text:
                 yield Piece(text, True, number, value)
                 continue
-        bad = known or _trouble(text, place_in(file, number), max_line)
+        bad = known or trouble_with(text, place_in(file, number), max_line)
         if bad is not None:
             yield Piece("", True, number, bad=bad)
             continue
@@ -112,26 +190,6 @@ def _checked(file: SourceFile, records: Iterable[Record], max_line: int) -> Iter
             yield Piece(text[start:cut], False, number, value)
             start = cut
         yield Piece(text[start:], True, number, value)
-
-
-def _trouble(text: Any, place: str, max_line: int) -> Bad | None:
-    if not isinstance(text, str):
-        says = "nothing" if text is None else f"{type(text).__name__} {str(text)[:40]!r}"
-        story = f"{place}: there is {says} where the text should be. {LEAVE_OUT}"
-        return Bad("no text", place, story)
-    if "\0" in text:
-        return nul(place)
-    if len(text) * 4 > max_line and len(text.encode("utf-8", "replace")) > max_line:
-        return too_long(place, max_line)
-    try:
-        text.encode()
-    except UnicodeEncodeError as e:
-        story = (
-            f"{place}: half a character (U+{ord(text[e.start]):04X}, a lone surrogate) at "
-            f"offset {e.start} of the text. {LEAVE_OUT}"
-        )
-        return Bad("half a character", place, story)
-    return None
 
 
 def _cut(text: str, start: int) -> int:
@@ -200,32 +258,24 @@ def _paragraphs(file: SourceFile, lines: Iterable[Record], max_line: int) -> Ite
         yield Record(number, "\n".join(held), None, bad)
 
 
-def _json_lines(
-    file: SourceFile, lines: Iterable[Record], key: str, column: str | None
-) -> Iterator[Record]:
+def _json_lines(file: SourceFile, lines: Iterable[Record], asked: Asked) -> Iterator[Record]:
     for line in lines:
         if line.bad is not None:
             yield line
         elif line.text and not line.text.isspace():
-            yield _json_record(file, line, key, column)
+            yield _json_record(file, line, asked)
 
 
-def _json_record(file: SourceFile, line: Record, key: str, column: str | None) -> Record:
-    place = place_in(file, line.number)
+def _json_record(file: SourceFile, line: Record, asked: Asked) -> Record:
     try:
         found = json.loads(line.text)
     except (ValueError, RecursionError) as e:
-        return _bad_json(line, Bad("not JSON", place, f"{place}: the line is not JSON ({e})"))
+        place = place_in(file, line.number)
+        return bad_record(
+            line.number, Bad("not JSON", place, f"{place}: the line is not JSON ({e})")
+        )
     if not isinstance(found, dict):
+        place, key = place_in(file, line.number), asked.columns[0].name if asked.columns else "text"
         story = f'{place}: the line is not a JSON object such as {{"{key}": "..."}}'
-        return _bad_json(line, Bad("not an object", place, story))
-    for wanted, setting in ((key, "data.text"), (column, "data.split.column")):
-        if wanted is not None and wanted not in found:
-            keys = ", ".join(map(repr, list(found)[:20])) or "none"
-            story = f"{place}: no key {wanted!r}; the keys are {keys}. Name one with {setting}"
-            return _bad_json(line, Bad(f"no key {wanted!r}", place, story))
-    return Record(line.number, found[key], found[column] if column is not None else None, None)
-
-
-def _bad_json(line: Record, bad: Bad) -> Record:
-    return Record(line.number, None, None, bad._replace(message=f"{bad.message}. {LEAVE_OUT}"))
+        return bad_record(line.number, Bad("not an object", place, story))
+    return picked(file, line.number, found, asked)

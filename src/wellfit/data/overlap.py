@@ -64,9 +64,9 @@ def _window_hashes(tokens: npt.NDArray[Any], width: int) -> Iterator[npt.NDArray
     inverse = _powers(np.uint64(pow(int(_FACTOR), -1, 1 << 64)), length)
     for first in range(0, n_windows, _TOKENS_AT_ONCE):
         part = np.asarray(tokens[first : first + _TOKENS_AT_ONCE + width - 1]).astype(np.uint64)
-        terms = _mixed(part + np.uint64(1)) * powers[: len(part)]
+        terms = mixed(part + np.uint64(1)) * powers[: len(part)]
         sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(terms, dtype=np.uint64)])
-        yield _mixed((sums[width:] - sums[:-width]) * inverse[: len(part) - width + 1])
+        yield mixed((sums[width:] - sums[:-width]) * inverse[: len(part) - width + 1])
 
 
 def _powers(factor: np.uint64, n: int) -> npt.NDArray[np.uint64]:
@@ -75,6 +75,7 @@ def _powers(factor: np.uint64, n: int) -> npt.NDArray[np.uint64]:
     return np.cumprod(factors, dtype=np.uint64)
 
 
-def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Each number as one in which every bit hangs on every bit.  Overflow is meant."""
     values = (values ^ (values >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
     return values ^ (values >> np.uint64(32))

@@ -7,9 +7,9 @@ import logging
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,14 @@ import numpy.typing as npt
 from wellfit import config
 from wellfit.data import cache as cached
 from wellfit.data.audit import audit_of
+from wellfit.data.coding import beside_tokens
 from wellfit.data.documents import scan
 from wellfit.data.encode import Corpus, encode
+from wellfit.data.examination import examples_audit
+from wellfit.data.examples import Form, form_of, says_of
+from wellfit.data.labels import labels_of
 from wellfit.data.progress import Listener, Reporter
-from wellfit.data.shards import Shards, starts_file, token_file
+from wellfit.data.shards import Shards, beside_file, starts_file, token_file
 from wellfit.data.sources import Sources, find_sources
 from wellfit.data.split import assign, whole
 from wellfit.data.stream import Labels, Split
@@ -34,7 +38,8 @@ FORMAT = 1
 """Raised whenever the same input would give other files; part of every key."""
 
 # of the recipe's data, what decides the tokens once the files and their formats are known
-_DECIDES = {"text", "document", "encoding", "on_bad", "duplicates", "max_line", "split"}
+_DECIDES = {"text", "pattern", "document", "encoding", "on_bad", "duplicates", "max_line", "split"}
+_PLAIN = config.LanguageModel()
 _WORKING = ("documents.rows", "scan.json", "journal.jsonl")  # of no use once all is done
 
 
@@ -54,6 +59,7 @@ def prepare(
     data: config.Data,
     tokenizer: config.Tokenizer,
     *,
+    task: config.Task = _PLAIN,
     progress: Listener | None = None,
     cache: Path | None = None,
 ) -> Prepared:
@@ -63,37 +69,46 @@ def prepare(
     and tokenizer, and the version of this code.  A call that was killed is taken up where it
     stood; of two calls at once, one works and the other waits.
 
+    For any task but a language model each record is an example, and one document; whole,
+    whatever the context of the model.
+
     Raises ``DataError`` for whatever cannot be read as the recipe says.
     """
-    return _prepare(data, tokenizer, progress=progress, cache=cache)
+    work = _Work(data, tokenizer, form_of(task, data))
+    return _prepare(work, progress=progress, cache=cache)
 
 
 def prepare_for_eval(
     data: config.Data,
     tokenizer: Tokenizer,
     *,
+    task: config.Task = _PLAIN,
+    labels: Labels | None = None,
     progress: Listener | None = None,
     cache: Path | None = None,
 ) -> Prepared:
-    """All of the data as one split, ``test``, in the tokens of a model that exists already.
+    """All of the data as one split, ``test``, in the tokens and labels of a model that exists.
 
     ``data.split`` plays no part.  Documents end in the tokenizer's end-of-text token if it has
     one.  Raises ``TokenizerError`` for a character that a char tokenizer does not know.
     """
-    return _prepare(data, tokenizer, progress=progress, cache=cache)
+    work = _Work(data, tokenizer, form_of(task, data, labels))
+    return _prepare(work, progress=progress, cache=cache)
 
 
-def _prepare(
-    data: config.Data,
-    tokenizer: config.Tokenizer | Tokenizer,
-    *,
-    progress: Listener | None,
-    cache: Path | None,
-) -> Prepared:
-    sources = find_sources(data)
+class _Work(NamedTuple):
+    """What is asked for."""
+
+    data: config.Data
+    tokenizer: config.Tokenizer | Tokenizer
+    form: Form | None
+
+
+def _prepare(work: _Work, *, progress: Listener | None, cache: Path | None) -> Prepared:
+    sources = find_sources(work.data)
     reporter = Reporter(progress, sources.n_bytes)
-    key = _key(sources, data, tokenizer, reporter)
-    root = cache if cache is not None else cached.cache_folder(data.cache)
+    key = _key(sources, work, reporter)
+    root = cache if cache is not None else cached.cache_folder(work.data.cache)
     folder = root / key
     try:
         if (manifest := cached.read_manifest(folder)) is None:
@@ -103,7 +118,7 @@ def _prepare(
                 if manifest is None:
                     _discard(folder)
                     partial = root / f"{key}.partial"
-                    manifest = _make_or_clear(sources, data, tokenizer, partial, reporter)
+                    manifest = _make_or_clear(sources, work, partial, reporter)
                     for name in _WORKING:
                         (partial / name).unlink(missing_ok=True)
                     partial.rename(folder)
@@ -116,18 +131,15 @@ def _prepare(
         ) from e
 
 
-def _key(
-    sources: Sources,
-    data: config.Data,
-    tokenizer: config.Tokenizer | Tokenizer,
-    reporter: Reporter,
-) -> str:
+def _key(sources: Sources, work: _Work, reporter: Reporter) -> str:
     """Everything that decides the files, and nothing else: not where the sources lie."""
     on_read = reporter.stage("fingerprint")
-    files = [
+    files: list[list[Any]] = [
         [cached.sha256_of(file.path, on_read), file.format, file.compression, file.role]
+        + [[p.column, cached.sha256_of(p.path, on_read)] for p in file.all if p.column]
         for file in sources.files
     ]
+    data, tokenizer = work.data, work.tokenizer
     says = data.model_dump(mode="json", include=_DECIDES)
     if data.split.kind == "files":
         says["split"] = "files"  # which those are is said by the files' roles
@@ -137,7 +149,12 @@ def _key(
         tokens = {"fingerprint": load_tokenizer(Path(tokenizer.path)).fingerprint}
     else:
         tokens = tokenizer.model_dump(mode="json")
-    return cached.key_of({"format": FORMAT, "files": files, "data": says, "tokenizer": tokens})
+    if data.pattern is None:  # as before there were patterns, so that keys stay what they were
+        del says["pattern"]
+    parts = {"format": FORMAT, "files": files, "data": says, "tokenizer": tokens}
+    if work.form is not None:
+        parts["task"] = says_of(work.form)
+    return cached.key_of(parts)
 
 
 def _discard(folder: Path) -> None:
@@ -150,45 +167,43 @@ def _discard(folder: Path) -> None:
 
 
 def _make_or_clear(
-    sources: Sources,
-    data: config.Data,
-    asked: config.Tokenizer | Tokenizer,
-    folder: Path,
-    reporter: Reporter,
+    sources: Sources, work: _Work, folder: Path, reporter: Reporter
 ) -> dict[str, Any]:
     """As ``_make``; what it began with data that cannot be read is of no use to anyone."""
     try:
-        return _make(sources, data, asked, folder, reporter)
+        return _make(sources, work, folder, reporter)
     except DataError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _make(
-    sources: Sources,
-    data: config.Data,
-    asked: config.Tokenizer | Tokenizer,
-    folder: Path,
-    reporter: Reporter,
-) -> dict[str, Any]:
+def _make(sources: Sources, work: _Work, folder: Path, reporter: Reporter) -> dict[str, Any]:
     """Do the work in ``folder`` from wherever an earlier process left it; the manifest."""
     if (manifest := cached.read_manifest(folder)) is not None:
         return manifest
     folder.mkdir(exist_ok=True)
+    data, asked, form = work
     wants_characters = isinstance(asked, config.CharTokenizer)
-    table = scan(sources, data, folder, reporter.stage("read"), characters=wants_characters)
-    given = isinstance(asked, Tokenizer)
-    corpus = Corpus(sources, data, table, whole(table) if given else assign(table, data))
+    on_read = reporter.stage("read")
+    table = scan(sources, data, folder, on_read, characters=wants_characters, form=form)
+    given, counts = isinstance(asked, Tokenizer), table.noticed.labels
+    assignment = whole(table) if given else assign(table, data, cuts_documents=form is None)
+    corpus = Corpus(sources, data, table, assignment, form)
     tokenizer = _tokenizer(corpus, asked, folder / "tokenizer", reporter)
-    separate = tokenizer.eos_id is not None if given else corpus.assignment.several
-    with Shards(folder, corpus.assignment.names, tokenizer.dtype) as shards:
+    separate = tokenizer.eos_id is not None if given else assignment.several
+    beside = beside_tokens(form, counts)
+    with Shards(folder, assignment.names, tokenizer.dtype, beside) as shards:
         encode(corpus, tokenizer, shards, reporter.stage("encode"), separate=separate)
     _check_unchanged(sources)
     reporter.stage("audit")
     manifest = _manifest(folder, shards, tokenizer)
     splits = _splits(folder, manifest, tokenizer.dtype)
+    labels = labels_of(form, splits, counts)
+    manifest["labels"] = labels and asdict(labels)
     came_back = round_trip(corpus, tokenizer) if tokenizer.kind == "pretrained" else None
     manifest["audit"] = audit_of(corpus, tokenizer, splits, shards.characters(), came_back)
+    if form is not None:
+        manifest["audit"]["examples"] = examples_audit(corpus, tokenizer, splits, labels)
     cached.write_synced(folder / cached.MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return manifest
 
@@ -210,21 +225,25 @@ def _tokenizer(
 
 
 def _check_unchanged(sources: Sources) -> None:
-    for file in sources.files:
-        now = file.path.stat()
-        if (now.st_size, now.st_mtime_ns) != (file.n_bytes, file.mtime_ns):
-            raise DataError(f"{file.path} changed while it was being read. Run this again")
+    for part in (part for file in sources.files for part in file.all):
+        now = part.path.stat()
+        if (now.st_size, now.st_mtime_ns) != (part.n_bytes, part.mtime_ns):
+            raise DataError(f"{part.path} changed while it was being read. Run this again")
 
 
 def _manifest(folder: Path, shards: Shards, tokenizer: Tokenizer) -> dict[str, Any]:
     """What the folder holds, and a fingerprint that follows from the tokens themselves."""
     totals = shards.totals()
     files = [made(folder, name) for name in totals for made in (token_file, starts_file)]
+    beside = [beside_file(folder, name, kind) for name in totals for kind in shards.beside]
+    files += [path for path in beside if path.suffix != ".places"]
     hashes = {path.name: cached.sha256_of(path, _ignored) for path in files}
+    files += [path for path in beside if path.suffix == ".places"]
     files += sorted((folder / "tokenizer").iterdir())
     return {
         "format": FORMAT,
         "key": folder.name.removesuffix(".partial"),
+        "beside": {kind: [held.dtype.str, held.width] for kind, held in shards.beside.items()},
         "fingerprint": cached.key_of({"tokenizer": tokenizer.fingerprint, "files": hashes}),
         "totals": {name: counts._asdict() for name, counts in totals.items()},
         "sha256": hashes,
@@ -243,7 +262,11 @@ def _splits(folder: Path, manifest: Mapping[str, Any], dtype: np.dtype[Any]) -> 
         tokens = _mapped(token_file(folder, name), dtype)
         starts = _mapped(starts_file(folder, name), np.dtype(np.int64))
         fingerprint = cached.key_of({"data": manifest["fingerprint"], "split": name})
-        splits[name] = Split(name, tokens, starts, counts["n_bytes"], fingerprint)
+        beside = {}
+        for kind, (held, width) in manifest.get("beside", {}).items():
+            values = _mapped(beside_file(folder, name, kind), np.dtype(held))
+            beside[kind] = values if kind == "learned" else values.reshape(-1, width)
+        splits[name] = Split(name, tokens, starts, counts["n_bytes"], fingerprint, **beside)
     return splits
 
 
@@ -257,4 +280,9 @@ def _mapped(path: Path, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
 def _opened(folder: Path, manifest: Mapping[str, Any]) -> Prepared:
     tokenizer = load_tokenizer(folder / "tokenizer")
     splits = _splits(folder, manifest, tokenizer.dtype)
-    return Prepared(tokenizer, splits, manifest["audit"], manifest["fingerprint"], folder)
+    said = manifest.get("labels")
+    if said is not None:
+        names, several, means, deviations = said.values()
+        said = Labels(tuple(names), several, tuple(means), tuple(deviations))
+    audit, fingerprint = manifest["audit"], manifest["fingerprint"]
+    return Prepared(tokenizer, splits, audit, fingerprint, folder, said)

@@ -44,7 +44,13 @@ def place_in(file: SourceFile, number: int) -> str:
     """How a place is written: ``a.txt:12``, ``a.parquet: row 12``, or the file for 0."""
     if number == 0:
         return str(file.path)
-    return f"{file.path}: row {number}" if file.format == "parquet" else f"{file.path}:{number}"
+    match file.format:
+        case "parquet":
+            return f"{file.path}: row {number}"
+        case "json":
+            return f"{file.path}: record {number}"
+        case _:
+            return f"{file.path}:{number}"
 
 
 def blocks(file: SourceFile, on_read: OnRead) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Token files that grow, and the journal that a killed process is resumed from.
 
-Each split is one file of tokens and one of document starts.  After every stretch of text both are
+Each split is one file of tokens and one of document starts; where the documents are examples,
+further files lie beside them.  After every stretch of text both are
 flushed to disk and the journal gets a line with their lengths.  Whoever comes after a kill cuts
 the files back to what the last line says and goes on from the character it names.
 """
@@ -14,13 +15,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from wellfit.data.characters import Characters
 from wellfit.data.sources import SplitName
+
+
+class Beside(NamedTuple):
+    """What a further file of a split holds for each token, or each document."""
+
+    dtype: np.dtype[Any]
+    of: Literal["token", "document"]
+    width: int = 1  # numbers for each
 
 
 class Totals(NamedTuple):
@@ -41,10 +50,16 @@ def starts_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.starts"
 
 
+def beside_file(folder: Path, name: str, kind: str) -> Path:
+    """Where a further file of a split lies: its ``learned``, ``labels`` or ``places``."""
+    return folder / f"{name}.{kind}"
+
+
 @dataclass
 class _Shard:
     tokens: BinaryIO
     starts: BinaryIO
+    beside: dict[str, BinaryIO]
     totals: Totals
     seen: Characters = field(default_factory=Characters)
 
@@ -52,9 +67,16 @@ class _Shard:
 class Shards:
     """The files of all splits, open for writing at the place the journal vouches for."""
 
-    def __init__(self, folder: Path, names: Sequence[SplitName], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[SplitName],
+        dtype: np.dtype[Any],
+        beside: Mapping[str, Beside] | None = None,
+    ) -> None:
         self._stack = ExitStack()
         self._dtype = dtype
+        self.beside = dict(beside or {})
         journal = folder / "journal.jsonl"
         vouched = _last_line(journal)
         self.position: int = vouched.get("position", 0)
@@ -74,9 +96,16 @@ class Shards:
 
     def _open(self, folder: Path, name: SplitName, vouched: Mapping[str, Any]) -> _Shard:
         totals = Totals(*vouched.get("totals", {}).get(name, ()))
+        n = {"token": totals.n_tokens, "document": totals.n_documents}
         return _Shard(
             self._cut_back(token_file(folder, name), totals.n_tokens * self._dtype.itemsize),
             self._cut_back(starts_file(folder, name), totals.n_documents * 8),
+            {
+                kind: self._cut_back(
+                    beside_file(folder, name, kind), n[held.of] * held.dtype.itemsize * held.width
+                )
+                for kind, held in self.beside.items()
+            },
             totals,
             Characters(vouched.get("characters", {}).get(name, "")),
         )
@@ -94,11 +123,15 @@ class Shards:
         ids: npt.NDArray[Any],
         starts: npt.NDArray[np.int64],
         text: str,
+        **beside: npt.NDArray[Any],
     ) -> None:
         """Add tokens to a split; ``starts`` are places in ``ids`` where documents begin."""
+        assert beside.keys() == self.beside.keys(), (list(beside), list(self.beside))
         shard = self._shards[name]
         shard.tokens.write(ids.astype(self._dtype, copy=False).tobytes())
         shard.starts.write((starts + shard.totals.n_tokens).astype("<i8").tobytes())
+        for kind, values in beside.items():
+            shard.beside[kind].write(values.astype(self.beside[kind].dtype, copy=False).tobytes())
         shard.seen.add(text)
         shard.totals = Totals(
             shard.totals.n_tokens + len(ids),
@@ -109,7 +142,7 @@ class Shards:
     def commit(self, position: int) -> None:
         """Vouch for everything appended so far: the text before ``position`` is done."""
         for shard in self._shards.values():
-            for file in (shard.tokens, shard.starts):
+            for file in (shard.tokens, shard.starts, *shard.beside.values()):
                 file.flush()
                 os.fsync(file.fileno())
         line = {

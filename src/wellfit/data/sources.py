@@ -10,14 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from wellfit.config import Data
+from wellfit.config import Data, FilesSplit
 from wellfit.errors import DataError
 
-Format: TypeAlias = Literal["text", "jsonl", "csv", "tsv", "parquet"]
+Format: TypeAlias = Literal["text", "json", "jsonl", "csv", "tsv", "parquet"]
 Compression: TypeAlias = Literal["", ".gz", ".zst"]
 SplitName: TypeAlias = Literal["train", "val", "test"]
+Files: TypeAlias = str | tuple[str, ...] | dict[str, str | tuple[str, ...]]
 
 _RECORDS: dict[str, Format] = {
+    ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
@@ -44,6 +46,13 @@ class SourceFile(NamedTuple):
     role: SplitName | None  # the split that data.split=files puts it in
     n_bytes: int  # on disk
     mtime_ns: int  # together with n_bytes, how a change while we read is noticed
+    column: str = ""  # what each line is, of files that go together line by line
+    beside: tuple[SourceFile, ...] = ()  # the others of them
+
+    @property
+    def all(self) -> tuple[SourceFile, ...]:
+        """The file and those that go with it."""
+        return (self, *self.beside)
 
 
 class Sources(NamedTuple):
@@ -55,7 +64,7 @@ class Sources(NamedTuple):
     @property
     def n_bytes(self) -> int:
         """Bytes on disk, compressed where they are."""
-        return sum(file.n_bytes for file in self.files)
+        return sum(part.n_bytes for file in self.files for part in file.all)
 
 
 def find_sources(data: Data) -> Sources:
@@ -63,7 +72,8 @@ def find_sources(data: Data) -> Sources:
 
     Named files and matches of a pattern are all taken; of a folder, the files whose ending says
     that they are text or records (all that are not hidden, if ``data.format`` is given).  A file
-    of val or test that ``data.path`` matches as well belongs to val or test.
+    of val or test that ``data.path`` matches as well belongs to val or test.  Files that go
+    together line by line come as one, with the others beside it.
 
     Raises ``DataError`` when a name matches nothing or a format cannot be read.
     """
@@ -75,28 +85,40 @@ def find_sources(data: Data) -> Sources:
 
 def _find(data: Data) -> Sources:
     ignored: Counter[str] = Counter()
-    found: dict[Path, tuple[Path, SplitName | None]] = {}  # by what links lead to
-    for role, patterns in _asked(data):
-        for path in _matching(patterns, data, ignored):
-            shown, _ = found.get(path.resolve(), (path, None))
-            found[path.resolve()] = (shown, role)
-    files = tuple(_source_file(path, data, role) for path, role in found.values())
+    # by what links lead to: the files that go together, and their split
+    found: dict[tuple[Path, ...], tuple[dict[str, Path], SplitName | None]] = {}
+    for role, asked in _asked(data):
+        for together in _together(asked, data, ignored):
+            key = tuple(path.resolve() for path in together.values())
+            found[key] = (found.get(key, (together, None))[0], role)
+    files = tuple(_source_file(paths, data, role) for paths, role in found.values())
     return Sources(files, dict(ignored))
 
 
-def _asked(data: Data) -> list[tuple[SplitName | None, Sequence[str]]]:
+def _asked(data: Data) -> list[tuple[SplitName | None, Files]]:
     """Patterns with their split, in rising order of claim on a file that several match."""
-    match data.split.kind:
-        case "files":
-            asked: list[tuple[SplitName | None, Sequence[str]]] = [
-                ("train", _several(data.path)),
-                ("val", _several(data.split.val)),
-            ]
-            if data.split.test is not None:
-                asked.append(("test", _several(data.split.test)))
-            return asked
+    match data.split:
+        case FilesSplit() as split:
+            asked: list[tuple[SplitName | None, Files]] = [("train", data.path), ("val", split.val)]
+            return asked if split.test is None else [*asked, ("test", split.test)]
         case _:
-            return [(None, _several(data.path))]
+            return [(None, data.path)]
+
+
+def _together(asked: Files, data: Data, ignored: Counter[str]) -> Iterator[dict[str, Path]]:
+    """Files by column, those that go together line by line; else each alone, under no name."""
+    if not isinstance(asked, dict):
+        yield from ({"": path} for path in _matching(_several(asked), data, ignored))
+        return
+    sides = {name: list(_matching(_several(p), data, ignored)) for name, p in asked.items()}
+    if len({len(paths) for paths in sides.values()}) > 1:
+        counts = ", ".join(f"{name} {len(paths)}" for name, paths in sides.items())
+        raise DataError(
+            f"files that go together line by line must be as many for each column, and there are "
+            f"{counts}. Check data.path and data.split"
+        )
+    for paths in zip(*sides.values(), strict=True):
+        yield dict(zip(sides, paths, strict=True))
 
 
 def _several(patterns: str | Sequence[str]) -> Sequence[str]:
@@ -133,13 +155,14 @@ def _in_pattern(path: Path, pattern: str) -> list[Path]:
 
 
 def _in_folder(folder: Path, data: Data, ignored: Counter[str]) -> list[Path]:
-    """The folder's files, and its folders' files, that are not hidden and end in a way we know."""
-    taken, passed = [], Counter[str]()
-    for path in sorted(_walk(folder)):
-        if data.format != "auto" or _format_of(path) is not None:
-            taken.append(path)
-        else:
-            passed[_endings(path)[0] or "no ending"] += 1
+    """The folder's files, and its folders' files, that are not hidden and end in a way we know.
+
+    A .json file is one only where there is no other: beside a corpus it holds settings.
+    """
+    files = sorted(_walk(folder))
+    known = [path for path in files if data.format != "auto" or _format_of(path) is not None]
+    taken = [path for path in known if data.format != "auto" or _format_of(path) != "json"] or known
+    passed = Counter(_endings(path)[0] or "no ending" for path in files if path not in set(taken))
     ignored.update(passed)
     if taken:
         return taken
@@ -180,23 +203,18 @@ def _format_of(path: Path) -> Format | None:
     return _RECORDS.get(ending) or ("text" if ending in _TEXT else None)
 
 
-def _source_file(path: Path, data: Data, role: SplitName | None) -> SourceFile:
+def _source_file(together: dict[str, Path], data: Data, role: SplitName | None) -> SourceFile:
+    (column, path), *others = together.items()
     ending, compression = _endings(path)
     if data.format != "auto":
         file_format: Format = data.format
     elif ending in _ARCHIVES:
         raise DataError(f"{path} is an archive. Unpack it and name what it holds in data.path")
-    elif ending == ".json":
-        raise DataError(
-            f"{path} is one JSON value, and records are read one a line. If it does hold a record "
-            "on each line, write data.format=jsonl; to learn to write JSON, data.format=text; to "
-            'turn a list into lines: python -c "import json, sys; [print(json.dumps(r)) for r in '
-            f"json.load(open('{path}'))]\" > {path.stem}.jsonl"
-        )
     else:
-        file_format = _format_of(path) or "text"
-    stat = path.stat()
-    return SourceFile(path, file_format, compression, role, stat.st_size, stat.st_mtime_ns)
+        file_format = "text" if column or data.pattern else _format_of(path) or "text"
+    beside = tuple(_source_file({name: other}, data, role) for name, other in others)
+    size, changed_ns = path.stat().st_size, path.stat().st_mtime_ns
+    return SourceFile(path, file_format, compression, role, size, changed_ns, column, beside)
 
 
 def _not_there(path: Path) -> str:

@@ -43,8 +43,8 @@ class Assignment(NamedTuple):
     several: bool  # some split holds more than one document, so where they end must be told
 
 
-def assign(table: Table, data: Data) -> Assignment:
-    """Decide for every document.
+def assign(table: Table, data: Data, *, cuts_documents: bool = True) -> Assignment:
+    """Decide for every document; one that a tail split may not cut goes where it begins.
 
     Copies across splits are dropped from the split that is learned from (train before val, val
     before test), so that val and test stay as they were given and can be compared with what
@@ -58,7 +58,7 @@ def assign(table: Table, data: Data) -> Assignment:
             codes = _by_hash(table, split)
         case TailSplit() as split:
             cuts = _tail_cuts(table, split)
-            codes = _by_tail(table, cuts)
+            codes = _by_tail(table, cuts, cuts_documents=cuts_documents)
         case FilesSplit() | ColumnSplit():
             codes = np.concatenate([rows["asked"] for rows in table.chunks()])
         case _:
@@ -108,12 +108,12 @@ def _tail_cuts(table: Table, split: TailSplit) -> tuple[int, ...]:
     return (to_train, int(n_chars * (1 - split.test))) if split.test else (to_train,)
 
 
-def _by_tail(table: Table, cuts: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def _by_tail(table: Table, cuts: tuple[int, ...], *, cuts_documents: bool) -> npt.NDArray[np.uint8]:
     parts, begin = [], 0
     for rows in table.chunks():
         ends = begin + np.cumsum(_text_chars(rows))
         first = np.searchsorted(cuts, np.concatenate([[begin], ends[:-1]]), side="right")
-        last = np.searchsorted(cuts, ends - 1, side="right")
+        last = np.searchsorted(cuts, ends - 1, side="right") if cuts_documents else first
         parts.append(np.where(first == last, first, CUT).astype(np.uint8))
         begin = int(ends[-1])
     return np.concatenate(parts)

@@ -22,32 +22,25 @@ from wellfit.data.reading import (
     place_in,
     undecodable,
 )
+from wellfit.data.records import Asked, Column, Record, check_columns, picked
 from wellfit.data.sources import SourceFile
 from wellfit.errors import DataError, need
 
 _ROWS_AT_ONCE = 256
 
 
-class Record(NamedTuple):
-    """One record of a file: its text as the file gives it, or what is wrong with it."""
-
-    number: int  # of the line or row, counted from 1, where it begins
-    text: Any
-    value: Any  # what the split column says
-    bad: Bad | None
-
-
 class Header(NamedTuple):
     """Which fields of a row are asked for, and how many a row has."""
 
-    text: int
+    places: dict[str, int]  # by the name of the column
+    text: int | None  # place of the one that is the text, where it is asked for alone
     value: int | None
     width: int
     named: bool  # the first row is names; else it is a record
 
 
 def separated_records(
-    file: SourceFile, data: Data, column: str | None, on_read: OnRead
+    file: SourceFile, data: Data, asked: Asked, on_read: OnRead
 ) -> Iterator[Record]:
     """Rows of csv (RFC 4180: quotes may hold separators and line ends) or tsv (no quotes).
 
@@ -73,7 +66,7 @@ def separated_records(
         if not row or row == [""]:
             continue
         if header is None:
-            header = _header(file, row, data.text, column)
+            header = _header(file, row, asked)
             if header.named:
                 continue
         yield _row(file, number, row, header)
@@ -87,7 +80,8 @@ def _not_csv(place: str, error: csv.Error) -> str:
 
 
 def _row(file: SourceFile, number: int, row: Sequence[str], header: Header) -> Record:
-    if header.named and len(row) != header.width or len(row) <= max(header.text, header.value or 0):
+    fits = len(row) == header.width if header.named else len(row) > max(header.places.values())
+    if not fits:
         place = place_in(file, number)
         story = (
             f"{place}: {len(row)} fields, and the first row of the file has {header.width}. "
@@ -95,7 +89,9 @@ def _row(file: SourceFile, number: int, row: Sequence[str], header: Header) -> R
         )
         return Record(number, None, None, Bad("wrong number of fields", place, story))
     value = row[header.value] if header.value is not None else None
-    return Record(number, row[header.text], value, None)
+    if header.text is not None:
+        return Record(number, row[header.text], value, None)
+    return Record(number, {name: row[at] for name, at in header.places.items()}, value, None)
 
 
 class _Counted:
@@ -143,11 +139,16 @@ def _table_lines(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[str]
         yield from io.StringIO(text, newline="")
 
 
-def _header(file: SourceFile, row: Sequence[str], text: str, column: str | None) -> Header:
-    wanted = [(text, "data.text")] + ([(column, "data.split.column")] if column else [])
-    named = not all(name.isdigit() and name not in row for name, _ in wanted)
-    places = [_place_of(file, row, name, setting, named) for name, setting in wanted]
-    return Header(places[0], places[1] if column else None, len(row), named)
+def _header(file: SourceFile, row: Sequence[str], asked: Asked) -> Header:
+    """The places of the columns asked for; of all, where the task looks what there is."""
+    wanted = asked.columns
+    named = not wanted or not all(c.name.isdigit() and c.name not in row for c in wanted)
+    if asked.every:
+        wanted = (*wanted, *(Column(name, "data.text") for name in row))
+    places = {c.name: _place_of(file, row, c.name, c.setting, named) for c in wanted}
+    text = places[asked.alone] if asked.alone is not None else None
+    value = places[asked.split] if asked.split is not None else None
+    return Header(places, text, value, len(row), named)
 
 
 def _place_of(file: SourceFile, row: Sequence[str], name: str, setting: str, named: bool) -> int:
@@ -167,13 +168,10 @@ def _place_of(file: SourceFile, row: Sequence[str], name: str, setting: str, nam
     )
 
 
-def parquet_records(
-    file: SourceFile, data: Data, column: str | None, on_read: OnRead
-) -> Iterator[Record]:
-    """Rows of a parquet file, the two columns asked for alone."""
+def parquet_records(file: SourceFile, asked: Asked, on_read: OnRead) -> Iterator[Record]:
+    """Rows of a parquet file, the columns asked for alone."""
     pyarrow = need("pyarrow", extra="data", why=f"reading {file.path}")
     parquet = need("pyarrow.parquet", extra="data", why=f"reading {file.path}")
-    names = [data.text] + ([column] if column is not None else [])
     with tempfile.TemporaryFile() as unpacked:
         source: Any = str(file.path)
         if file.compression:  # parquet is read from its end, so it must lie there whole
@@ -182,28 +180,21 @@ def parquet_records(
             source = unpacked
         try:
             with parquet.ParquetFile(source, pre_buffer=False) as table:
-                _check_columns(file, table.schema_arrow.names, data.text, column)
-                yield from _parquet_rows(file, table, names)
+                check_columns(file, table.schema_arrow.names, asked)
+                names = [c.name for c in asked.columns]
+                yield from _parquet_rows(file, table, None if asked.every else names, asked)
         except (pyarrow.ArrowException, OSError) as e:
             raise DataError(f"{file.path} is not sound parquet: {e}") from None
     if not file.compression:
         on_read(file.n_bytes)
 
 
-def _check_columns(file: SourceFile, names: Sequence[str], text: str, column: str | None) -> None:
-    for wanted, setting in ((text, "data.text"), (column, "data.split.column")):
-        if wanted is not None and wanted not in names:
-            shown = ", ".join(map(repr, names[:20]))
-            raise DataError(
-                f"{file.path}: no column {wanted!r}; the columns are {shown}. "
-                f"Name one of them with {setting}"
-            )
-
-
-def _parquet_rows(file: SourceFile, table: Any, names: Sequence[str]) -> Iterator[Record]:
+def _parquet_rows(
+    file: SourceFile, table: Any, names: list[str] | None, asked: Asked
+) -> Iterator[Record]:
     number = 0
-    for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(dict.fromkeys(names))):
-        columns = [batch.column(batch.schema.names.index(name)).to_pylist() for name in names]
-        for text, *value in zip(*columns, strict=True):
+    columns = None if names is None else list(dict.fromkeys(names))
+    for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
+        for row in batch.to_pylist():
             number += 1
-            yield Record(number, text, value[0] if value else None, None)
+            yield picked(file, number, row, asked)

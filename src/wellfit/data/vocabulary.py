@@ -63,8 +63,11 @@ def build_tokenizer(
 
 
 def tokenizer_for(corpus: Corpus, asked: config.Tokenizer, on_read: OnRead) -> Tokenizer:
-    """The tokenizer for a corpus: char from the characters of all splits, BPE from train alone."""
-    separate = corpus.assignment.several
+    """The tokenizer for a corpus: char from the characters of all splits, BPE from train alone.
+
+    One made here for examples has an end-of-text token, however many there are.
+    """
+    separate = corpus.form is not None or corpus.assignment.several
     train_bytes = bytes_of_train(corpus)
 
     def texts() -> Iterator[str]:
@@ -76,7 +79,7 @@ def tokenizer_for(corpus: Corpus, asked: config.Tokenizer, on_read: OnRead) -> T
         yield from _spread(train, share)
 
     built = build_tokenizer(asked, texts, separate=separate, n_bytes=train_bytes)
-    if separate and built.eos_id is None:
+    if separate and built.eos_id is None and corpus.form is None:
         raise TokenizerError(
             f"there are several documents, and the tokenizer {getattr(asked, 'path', '')} has no "
             "end-of-text token to put between them. Name one as eos_token in its "

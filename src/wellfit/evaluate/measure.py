@@ -60,7 +60,9 @@ class Measure:
         scores = score_blocks(self._scorer, blocks, part=self._part, watch=watch)
         if self._summed is None:
             return scores
-        return BlockScores(*(a if a is None else self._over_ranks(a) for a in scores))
+        outputs_NO = scores.outputs_NO
+        outputs_NO = None if outputs_NO is None else self._over_ranks(outputs_NO)
+        return BlockScores(self._over_ranks(scores.nats_N), outputs_NO)
 
     def evaluation(
         self, scores: BlockScores, blocks: Blocks, split: Split, *, basis: Basis, step: int

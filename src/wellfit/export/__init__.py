@@ -1,5 +1,6 @@
 """Trained models in the formats of other tools."""
 
-from wellfit.export.hf import ExportReport, export_run
+from wellfit.export.formats import export_run
+from wellfit.export.hf import ExportReport
 
 __all__ = ["ExportReport", "export_run"]

@@ -1,6 +1,6 @@
 """Export to the layout of the `transformers` library, checked by reading it back.
 
-Dims: B texts, T time, V vocabulary.
+Dims: B texts, T time.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from types import ModuleType
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from wellfit.errors import ConfigError, MissingExtra, RunError, WellfitError, need
-from wellfit.model import Decoder, published_weights, read_published
+from wellfit.errors import ConfigError, MissingExtra, WellfitError, need
+from wellfit.model import Decoder, published_weights, read_outputs, read_published
 from wellfit.model.publish import staged, write_files
 from wellfit.store import RunDir
 from wellfit.tokenizer import Tokenizer, load_tokenizer
 
-FORMATS = ("hf",)
 LOGITS_RTOL = 1e-4  # of the largest logit: float32 sums in another order
 _PROBE_TOKENS = 64
 
@@ -39,25 +39,23 @@ class ExportReport:
     logits_max_difference: float | None  # None: transformers is not installed
 
 
-def export_run(run_dir: Path, to: str, out: Path) -> ExportReport:
-    """Write the run's chosen model to ``out`` for another tool, and check what was written.
+def export_model(run: RunDir, out: Path) -> ExportReport:
+    """Write the run's chosen model to ``out`` as `transformers` wants it, checked.
 
-    The checks come before the directory gets its name, so what lies at ``out`` has passed them.
-
-    Raises ``RunError`` when there is no model to export or ``out`` is not empty, ``ConfigError``
-    for a format that is not offered, ``WellfitError`` when a check fails.
+    Raises ``WellfitError`` when a check fails; then nothing is at ``out``.
     """
-    if to not in FORMATS:
-        raise ConfigError([f"cannot export to {to!r}; write --to {' or --to '.join(FORMATS)}"])
-    run = RunDir.open(run_dir)
-    if not (run.model / "config.json").is_file():
-        raise RunError(
-            f"{run_dir} has no model yet: a run writes it when it finishes. "
-            f"Continue it with: wellfit resume {run_dir}"
-        )
     decoder, tokenizer = read_published(run.model), load_tokenizer(run.model)
+    outputs = read_outputs(run.model)
+    if outputs is not None and (decoder.shape.pool != "last" or decoder.shape.family == "nanochat"):
+        raise ConfigError(
+            [
+                "no class of transformers computes this model: its labels are read from the "
+                f"{decoder.shape.pool} of a {decoder.shape.family}. Use it with wellfit, or train "
+                "one with task.pool: last and another model.family"
+            ]
+        )
     with staged(out) as folder:
-        write_files(folder, decoder, tokenizer)
+        write_files(folder, decoder, tokenizer, outputs=outputs)
         checked = [_check_weights(folder, decoder), _check_tokenizer(folder, tokenizer)]
         difference = None
         try:
@@ -73,7 +71,7 @@ def export_run(run_dir: Path, to: str, out: Path) -> ExportReport:
             )
         files = tuple(sorted(inner.name for inner in folder.iterdir()))
     parameters = sum(p.numel() for p in decoder.parameters())
-    return ExportReport(run.name, to, out, files, parameters, tuple(checked), difference)
+    return ExportReport(run.name, "hf", out, files, parameters, tuple(checked), difference)
 
 
 def probe_text(tokenizer: Tokenizer, *, context: int) -> str:
@@ -107,11 +105,16 @@ def _check_with_transformers(
     """The largest difference of a logit on the probe text.  Raises ``WellfitError``."""
     text = probe_text(tokenizer, context=decoder.shape.context)
     ids = [int(i) for i in tokenizer.encode(text)][: decoder.shape.context]
-    with _quietly(transformers):
+    with quietly(transformers):
         reader = transformers.AutoTokenizer.from_pretrained(folder)
         theirs = reader(text, add_special_tokens=False)["input_ids"][: decoder.shape.context]
-        model, loading = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, output_loading_info=True
+        is_labelled = decoder.shape.outputs is not None
+        kind = "AutoModelForSequenceClassification" if is_labelled else "AutoModelForCausalLM"
+        model, loading = getattr(transformers, kind).from_pretrained(
+            folder,
+            dtype=torch.float32,
+            output_loading_info=True,
+            attn_implementation="eager",  # the one that knows every family's ways
         )
     if theirs != ids:
         raise WellfitError(f"transformers reads the probe text as {theirs}, and wellfit as {ids}")
@@ -119,19 +122,28 @@ def _check_with_transformers(
     if odd:
         raise WellfitError(f"transformers does not take all of the weights as they are: {odd}")
     with torch.inference_mode():
-        ours_BTV = decoder(torch.tensor([ids]))
-        difference = float((model.eval()(torch.tensor([ids])).logits - ours_BTV).abs().max())
-        largest = float(ours_BTV.abs().max())
+        tokens_BT = torch.tensor([ids])
+        if is_labelled:
+            ours = decoder.outputs_of(tokens_BT, torch.tensor([len(ids)]))
+        else:
+            ours = decoder(tokens_BT)
+        theirs_logits = model.eval()(tokens_BT).logits
+    return difference_between(ours, theirs_logits, names="transformers and wellfit")
+
+
+def difference_between(ours: Tensor, theirs: Tensor, *, names: str) -> float:
+    """The largest difference of a logit.  Raises ``WellfitError`` where it is not rounding."""
+    difference, largest = float((theirs - ours).abs().max()), float(ours.abs().max())
     if not difference <= LOGITS_RTOL * max(1.0, largest):
         raise WellfitError(
-            f"logits differ by {difference:.1e} between transformers and wellfit, "
+            f"logits differ by {difference:.1e} between {names}, "
             f"more than {LOGITS_RTOL:.0e} of the largest, {largest:.3g}"
         )
     return difference
 
 
 @contextmanager
-def _quietly(transformers: ModuleType) -> Iterator[None]:
+def quietly(transformers: ModuleType) -> Iterator[None]:
     """Without the library's progress bars and warnings, which are not about the user's work."""
     logging = transformers.utils.logging
     verbosity = logging.get_verbosity()

@@ -1,11 +1,13 @@
 """The decoder: one plain transformer whose kinds of part are chosen by its Shape.
 
 Dims: B sequences, T time, S time of keys (cached ones included), D model, H heads, G key-value
-heads, K per head, F hidden of the MLP, V vocabulary.
+heads, K per head, F hidden of the MLP, V vocabulary, O outputs of a labelled task.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import NamedTuple, assert_never
 
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from wellfit.model import fused
 from wellfit.model.dropout import Drop
-from wellfit.model.shape import Shape
+from wellfit.model.shape import LayerRope, Pool, Shape
 
 
 class Linear(nn.Module):
@@ -40,11 +42,14 @@ class Norm(nn.Module):
     def __init__(self, width: int, shape: Shape, *, gain: bool) -> None:
         super().__init__()
         self.width, self.eps, self.layer = width, shape.norm_eps, shape.norm == "layer"
-        self.weight = nn.Parameter(torch.ones(width)) if gain else None
+        self.gain_from = shape.gain_from
+        self.weight = nn.Parameter(torch.full((width,), 1 - self.gain_from)) if gain else None
         self.bias = nn.Parameter(torch.zeros(width)) if gain and self.layer else None
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = None if self.weight is None else self.weight.to(x.dtype)
+        weight: Tensor | None = self.weight
+        if weight is not None:
+            weight = (weight + self.gain_from if self.gain_from else weight).to(x.dtype)
         if self.layer:
             bias = None if self.bias is None else self.bias.to(x.dtype)
             return F.layer_norm(x, (self.width,), weight, bias, self.eps)
@@ -74,16 +79,32 @@ class Cache:
         self.keys, self.values = self.keys[:, rows_B], self.values[:, rows_B]
 
 
-def rope_tables(shape: Shape) -> tuple[Tensor, Tensor]:
+def rope_tables(shape: Shape, kind: LayerRope = "global") -> tuple[Tensor, Tensor]:
     """Cosine and sine of every position's angles, each (context, head_dim) float32.
 
     Halves are paired (i, i + head_dim / 2), as `transformers` does; ``rope_sign`` turns the
     other way for families that do.
     """
     half = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
-    angles = torch.outer(torch.arange(shape.context, dtype=torch.float32), shape.rope_theta**-half)
+    if kind == "local":
+        turns = shape.local_theta**-half
+    else:
+        turns = _scaled(shape.rope_theta**-half, shape)
+    angles = torch.outer(torch.arange(shape.context, dtype=torch.float32), turns)
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos(), angles.sin() * shape.rope_sign
+
+
+def _scaled(turns: Tensor, shape: Shape) -> Tensor:
+    """Radians per token, with the shape's scaling (see ``RopeScaling``)."""
+    scaling = shape.rope_scaling
+    if scaling is None:
+        return turns
+    if scaling.kind == "linear":
+        return turns / scaling.factor
+    often = scaling.original * turns / (2 * math.pi)  # how often each turns within ``original``
+    kept = ((often - scaling.low) / (scaling.high - scaling.low)).clamp(0, 1)
+    return turns * (kept + (1 - kept) / scaling.factor)
 
 
 def rotate(x_BHTK: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
@@ -95,7 +116,7 @@ def rotate(x_BHTK: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
 class Shared(NamedTuple):
     """What all blocks of one forward pass share."""
 
-    rope: tuple[Tensor, Tensor] | None  # cosine and sine of each token's position
+    rope: Mapping[LayerRope, tuple[Tensor, Tensor] | None]  # cosine and sine of the positions
     mask: Tensor | None  # (B, 1, T, T) added to scores; None: each token sees all before it
     cache: Cache | None
     drop: Drop | None
@@ -119,20 +140,46 @@ def segment_mask(segments_BT: Tensor, dtype: torch.dtype) -> Tensor:
     )[:, None]
 
 
-def attend(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, mask: Tensor | None) -> Tensor:
+def attend(
+    q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, mask: Tensor | None, shape: Shape
+) -> Tensor:
     """Causal attention of the last T of S positions, by whatever is fastest for these sizes."""
     T, S = q_BHTK.shape[2], k_BGSK.shape[2]
-    groups = q_BHTK.shape[1] // k_BGSK.shape[1]
+    groups, scale = shape.heads // shape.kv_heads, shape.attention_scale
+    if shape.attention_softcap is not None:
+        return _capped_attention(q_BHTK, k_BGSK, v_BGSK, mask, shape)
     if T == S and fused.pays(q_BHTK, grouped=groups > 1):
         if groups > 1:
             k_BGSK, v_BGSK = (x.repeat_interleave(groups, dim=1) for x in (k_BGSK, v_BGSK))
-        return fused.causal_attention(q_BHTK, k_BGSK, v_BGSK, mask=mask)
+        return fused.causal_attention(q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale)
     causal = mask is None and T == S
     if mask is None and 1 < T < S:  # one new token may see all there is, so it needs no mask
-        mask = torch.ones(T, S, dtype=torch.bool, device=q_BHTK.device).tril(S - T)
+        mask = _earlier(T, S, q_BHTK.device)
     return F.scaled_dot_product_attention(
-        q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=causal, enable_gqa=groups > 1
+        q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=groups > 1
     )
+
+
+def _earlier(T: int, S: int, device: torch.device) -> Tensor:
+    """Which of S places the last T of them may see, (T, S)."""
+    return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
+
+
+def _capped_attention(
+    q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, mask: Tensor | None, shape: Shape
+) -> Tensor:
+    """Attention whose scores are bounded, which no fused kernel of torch can do."""
+    cap, groups = shape.attention_softcap, shape.heads // shape.kv_heads
+    assert cap is not None, shape
+    k_BHSK, v_BHSK = (x.repeat_interleave(groups, dim=1) for x in (k_BGSK, v_BGSK))
+    scale = shape.head_dim**-0.5 if shape.attention_scale is None else shape.attention_scale
+    scores_BHTS = cap * torch.tanh(q_BHTK @ k_BHSK.mT * (scale / cap))
+    if mask is None:
+        hidden = _earlier(q_BHTK.shape[2], k_BHSK.shape[2], q_BHTK.device).logical_not()
+        scores_BHTS = scores_BHTS.masked_fill(hidden, float("-inf"))
+    else:
+        scores_BHTS = scores_BHTS + mask
+    return scores_BHTS.softmax(-1) @ v_BHSK
 
 
 class Attention(nn.Module):
@@ -140,12 +187,12 @@ class Attention(nn.Module):
 
     def __init__(self, shape: Shape, layer: int) -> None:
         super().__init__()
-        self.shape, self.layer = shape, layer
+        self.shape, self.layer, self.rope = shape, layer, shape.rope_of(layer)
         width, queries = shape.width, shape.heads * shape.head_dim
-        keys = shape.kv_heads * shape.head_dim
-        self.q = Linear(width, queries, bias=shape.bias)
-        self.k = Linear(width, keys, bias=shape.bias)
-        self.v = Linear(width, keys, bias=shape.bias)
+        keys, bias = shape.kv_heads * shape.head_dim, shape.bias or shape.qkv_bias
+        self.q = Linear(width, queries, bias=bias)
+        self.k = Linear(width, keys, bias=bias)
+        self.v = Linear(width, keys, bias=bias)
         self.o = Linear(queries, width, bias=shape.bias)
         if shape.qk_norm:
             self.norm_q = Norm(shape.head_dim, shape, gain=shape.norm_gain)
@@ -159,11 +206,12 @@ class Attention(nn.Module):
         v_BGTK = self.v(x_BTD).view(heads).transpose(1, 2)
         if self.shape.qk_norm:
             q_BHTK, k_BGTK = self.norm_q(q_BHTK), self.norm_k(k_BGTK)
-        if shared.rope is not None:
-            q_BHTK, k_BGTK = rotate(q_BHTK, *shared.rope), rotate(k_BGTK, *shared.rope)
+        rope = shared.rope[self.rope]
+        if rope is not None:
+            q_BHTK, k_BGTK = rotate(q_BHTK, *rope), rotate(k_BGTK, *rope)
         if shared.cache is not None:
             k_BGTK, v_BGTK = shared.cache.extend(self.layer, k_BGTK, v_BGTK)
-        y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, shared.mask)
+        y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, shared.mask, self.shape)
         out_BTD: Tensor = self.o(y_BHTK.transpose(1, 2).reshape(B, T, -1))
         return out_BTD
 
@@ -175,7 +223,7 @@ class MLP(nn.Module):
         super().__init__()
         self.kind = shape.mlp
         self.up = Linear(shape.width, shape.mlp_width, bias=shape.bias)
-        if shape.mlp == "swiglu":
+        if shape.gated:
             self.gate = Linear(shape.width, shape.mlp_width, bias=shape.bias)
         self.down = Linear(shape.mlp_width, shape.width, bias=shape.bias)
 
@@ -184,6 +232,8 @@ class MLP(nn.Module):
         match self.kind:
             case "swiglu":
                 hidden_BTF = F.silu(self.gate(x_BTD)) * hidden_BTF
+            case "geglu":
+                hidden_BTF = F.gelu(self.gate(x_BTD), approximate="tanh") * hidden_BTF
             case "gelu":
                 hidden_BTF = F.gelu(hidden_BTF, approximate="tanh")
             case "relu2":
@@ -207,12 +257,20 @@ class Block(nn.Module):
         self.attention = Attention(shape, layer)
         self.norm_mlp = Norm(shape.width, shape, gain=shape.norm_gain)
         self.mlp = MLP(shape)
+        if shape.post_norm:
+            self.norm_attention_out = Norm(shape.width, shape, gain=shape.norm_gain)
+            self.norm_mlp_out = Norm(shape.width, shape, gain=shape.norm_gain)
+        self.post_norm = shape.post_norm
 
     def forward(self, x_BTD: Tensor, shared: Shared) -> Tensor:
         drop = shared.drop
         y_BTD = self.attention(self.norm_attention(x_BTD), shared)
+        if self.post_norm:
+            y_BTD = self.norm_attention_out(y_BTD)
         x_BTD = x_BTD + (y_BTD if drop is None else drop.apply(y_BTD, 1 + 2 * self.layer))
         y_BTD = self.mlp(self.norm_mlp(x_BTD))
+        if self.post_norm:
+            y_BTD = self.norm_mlp_out(y_BTD)
         return x_BTD + (y_BTD if drop is None else drop.apply(y_BTD, 2 + 2 * self.layer))
 
 
@@ -224,13 +282,10 @@ def _table(rows: int, width: int) -> nn.Embedding:
 
 
 class Decoder(nn.Module):
-    """Tokens in, logits of the next token out.
+    """Tokens in, logits of the next token out; or a labelled task's outputs for each text.
 
     ``compute`` is the dtype of activations and matrix products; weights stay float32.
     """
-
-    cos: Tensor
-    sin: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -239,14 +294,19 @@ class Decoder(nn.Module):
         self.embed = _table(shape.vocab, shape.width)
         if shape.position == "learned":
             self.positions = _table(shape.context, shape.width)
-        else:
-            cos, sin = rope_tables(shape)
-            self.register_buffer("cos", cos, persistent=False)
-            self.register_buffer("sin", sin, persistent=False)
+        self.ropes = sorted({shape.rope_of(i) for i in range(shape.depth)} - {"none"})
+        for kind in self.ropes:
+            cos, sin = rope_tables(shape, kind)
+            self.register_buffer(f"cos_{kind}", cos, persistent=False)
+            self.register_buffer(f"sin_{kind}", sin, persistent=False)
         self.norm_embed = Norm(shape.width, shape, gain=False) if shape.embed_norm else None
         self.blocks = nn.ModuleList(Block(shape, i) for i in range(shape.depth))
         self.norm = Norm(shape.width, shape, gain=shape.norm_gain)
-        self.head = None if shape.tied else Linear(shape.width, shape.vocab, bias=False)
+        self.head = self.score = None
+        if shape.outputs is not None:
+            self.score = Linear(shape.width, shape.outputs, bias=False)
+        elif not shape.tied:
+            self.head = Linear(shape.width, shape.vocab, bias=False)
 
     @property
     def sites(self) -> int:
@@ -295,6 +355,8 @@ class Decoder(nn.Module):
             at, mask = restarted(segments_BT), segment_mask(segments_BT, self.compute)
         shared = Shared(self._rope(at), mask, cache, drop)
         x_BTD = self.embed(tokens_BT)
+        if self.shape.embed_scale != 1:
+            x_BTD = x_BTD * self.shape.embed_scale
         if self.shape.position == "learned":
             x_BTD = x_BTD + self.positions.weight[at]
         x_BTD = x_BTD.to(self.compute)
@@ -309,23 +371,45 @@ class Decoder(nn.Module):
         last_BTD: Tensor = self.norm(x_BTD)
         return last_BTD
 
-    def _rope(self, at: slice | Tensor) -> tuple[Tensor, Tensor] | None:
+    def _rope(self, at: slice | Tensor) -> dict[LayerRope, tuple[Tensor, Tensor] | None]:
         """Cosine and sine at some positions: (T, K), or (B, 1, T, K) where rows differ."""
-        if self.shape.position == "learned":
-            return None
-        cos, sin = self.cos[at].to(self.compute), self.sin[at].to(self.compute)
-        return (cos, sin) if isinstance(at, slice) else (cos[:, None], sin[:, None])
+        found: dict[LayerRope, tuple[Tensor, Tensor] | None] = {"none": None}
+        for kind in self.ropes:
+            tables = (self.get_buffer(f"{name}_{kind}") for name in ("cos", "sin"))
+            cos, sin = (table[at].to(self.compute) for table in tables)
+            found[kind] = (cos, sin) if isinstance(at, slice) else (cos[:, None], sin[:, None])
+        return found
 
     @property
     def head_weight(self) -> Tensor:
-        """The head's matrix (V, D), float32; the embedding's where they are tied."""
+        """The matrix (V, D) that makes logits; of a tied head, the embedding."""
+        assert self.score is None, "the head of a labelled task gives no logits of tokens"
         return self.embed.weight if self.head is None else self.head.weight
 
     def logits(self, x_BTD: Tensor) -> Tensor:
         """The head: logits of the next token from the last hidden state."""
-        if self.head is None:
-            logits_BTV = F.linear(x_BTD, self.embed.weight.to(x_BTD.dtype))
-        else:
-            logits_BTV = self.head(x_BTD)
+        logits_BTV = F.linear(x_BTD, self.head_weight.to(x_BTD.dtype))
         cap = self.shape.softcap
         return logits_BTV if cap is None else cap * torch.tanh(logits_BTV / cap)
+
+    def outputs_of(
+        self, tokens_BT: Tensor, lengths_B: Tensor, *, drop: Drop | None = None
+    ) -> Tensor:
+        """The outputs (B, O) of a labelled task, one text a row, padded on the right.
+
+        Padding comes after every token that counts, so causal attention needs no mask for it.
+        """
+        assert self.score is not None, "a language model has no outputs but logits"
+        pooled_BD = pooled(self.hidden(tokens_BT, drop=drop), lengths_B, self.shape.pool)
+        outputs_BO: Tensor = self.score(pooled_BD)
+        return outputs_BO
+
+
+def pooled(hidden_BTD: Tensor, lengths_B: Tensor, pool: Pool) -> Tensor:
+    """One vector for each text (B, D): that of its last token, or the mean over its tokens."""
+    B, T, _ = hidden_BTD.shape
+    if pool == "last":
+        return hidden_BTD[torch.arange(B, device=hidden_BTD.device), lengths_B - 1]
+    real_BT = torch.arange(T, device=hidden_BTD.device) < lengths_B[:, None]
+    total_BD = (hidden_BTD * real_BT[:, :, None]).sum(dim=1, dtype=torch.float32)
+    return (total_BD / lengths_B[:, None]).to(hidden_BTD.dtype)

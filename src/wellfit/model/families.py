@@ -150,10 +150,11 @@ def explain_shape(cfg: DecoderRecipe, *, vocab: int) -> Resolved:
 
 
 def _shape(
-    cfg: DecoderRecipe, family: Family, taken: dict[str, Any], sizes: dict[str, int], *, vocab: int
+    cfg: DecoderRecipe, family: Family, taken: dict[str, Any], sizes: dict[str, Any], *, vocab: int
 ) -> Shape:
     offer = OFFERS[family]
     return Shape(
+        **sizes,
         family=family,
         vocab=vocab,
         depth=cfg.depth,
@@ -170,7 +171,6 @@ def _shape(
         bias=taken["bias"],
         tied=taken["head"] == "tied",
         softcap=taken["softcap"],
-        **sizes,
     )
 
 

@@ -40,10 +40,10 @@ def initial_value(shape: Shape, name: str, size: tuple[int, ...], *, seed: int) 
     Source  nanochat, nanochat/gpt.py (init_weights); GPT-2, "Language Models are Unsupervised
             Multitask Learners", sec. 2.3; the embedding's 0.02 is GPT-2's in every family.
     """
-    if name.endswith(".bias"):
-        return torch.zeros(size)
+    if name.endswith(".bias") or name == "score.weight":
+        return torch.zeros(size)  # a labelled task begins with every answer alike
     if "norm" in name:
-        return torch.ones(size)
+        return torch.full(size, 1 - shape.gain_from)
     draw = _generator(seed, name)
     if name.startswith(("embed.", "positions.")):
         return _normal(draw, size, STD)
@@ -51,9 +51,14 @@ def initial_value(shape: Shape, name: str, size: tuple[int, ...], *, seed: int) 
     if shape.family == "nanochat":
         if residual or name == "head.weight":
             return torch.zeros(size)
-        bound = math.sqrt(3 / size[1])
-        return torch.from_numpy(draw.random(size, dtype=np.float32)).mul_(2 * bound).sub_(bound)
+        return uniform_value(name, size, bound=math.sqrt(3 / size[1]), seed=seed)
     return _normal(draw, size, STD / math.sqrt(2 * shape.depth) if residual else STD)
+
+
+def uniform_value(name: str, size: tuple[int, ...], *, bound: float, seed: int) -> Tensor:
+    """A draw for the parameter called ``name``, uniform within ``bound`` of zero."""
+    draw = _generator(seed, name).random(size, dtype=np.float32)
+    return torch.from_numpy(draw).mul_(2 * bound).sub_(bound)
 
 
 def _generator(seed: int, name: str) -> np.random.Generator:

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from wellfit.errors import CheckpointError, ConfigError, RunError, WellfitError
 from wellfit.model.decoder import Decoder
-from wellfit.model.layouts import published_config, published_shape
+from wellfit.model.layouts import published_config
+from wellfit.model.settings import published_outputs, published_shape
+from wellfit.model.shape import Outputs, Shape
 from wellfit.model.weights import is_derived, published_name, published_weights, take_weights
 from wellfit.store import sync_directory
 from wellfit.tokenizer import Tokenizer
@@ -28,33 +30,44 @@ GENERATION = "generation_config.json"
 
 
 def write_published(
-    out: Path, decoder: Decoder, tokenizer: Tokenizer, *, replace: bool = False
+    out: Path,
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    *,
+    outputs: Outputs | None = None,
+    replace: bool = False,
 ) -> None:
     """Write a directory that `transformers` loads by itself, or leave nothing at all.
 
-    With ``replace`` a directory of that name gives way once the new one is complete.
+    ``outputs`` say what those of a labelled task mean.  With ``replace`` a directory of that name
+    gives way once the new one is complete.
 
     Raises ``RunError`` when something is there already, ``WellfitError`` when the disk refuses.
     """
     with staged(out, replace=replace) as folder:
-        write_files(folder, decoder, tokenizer)
+        write_files(folder, decoder, tokenizer, outputs=outputs)
 
 
-def write_files(folder: Path, decoder: Decoder, tokenizer: Tokenizer) -> None:
+def write_files(
+    folder: Path, decoder: Decoder, tokenizer: Tokenizer, *, outputs: Outputs | None = None
+) -> None:
     """The files of model and tokenizer, into a directory that exists."""
-    write_model(folder, decoder, eos_id=tokenizer.eos_id)
+    write_model(folder, decoder, eos_id=tokenizer.eos_id, outputs=outputs)
     tokenizer.save(folder)
 
 
-def write_model(folder: Path, decoder: Decoder, *, eos_id: int | None) -> None:
+def write_model(
+    folder: Path, decoder: Decoder, *, eos_id: int | None, outputs: Outputs | None = None
+) -> None:
     """The files of the model alone: settings, weights, and what ends a text.
 
     ``pad`` appears in generation_config.json only, where it can do no harm (see
     ``published_config``) and spares users a warning.
     """
     ends = {"bos_token_id": eos_id, "eos_token_id": eos_id, "pad_token_id": eos_id}
-    _write_json(folder / CONFIG, published_config(decoder.shape, eos_id=eos_id))
-    _write_json(folder / GENERATION, ends)
+    write_json(folder / CONFIG, published_config(decoder.shape, eos_id=eos_id, outputs=outputs))
+    if outputs is None:
+        write_json(folder / GENERATION, ends)
     save_file(published_weights(decoder), folder / WEIGHTS, metadata={"format": "pt"})
 
 
@@ -97,7 +110,8 @@ def _refuse_what_is_there(out: Path, *, replace: bool) -> None:
 
 
 def _seal(folder: Path) -> None:
-    mode = (folder / CONFIG).stat().st_mode & 0o777  # written by Python: what the umask gives
+    written_by_python = next(folder.glob("*config.json"))
+    mode = written_by_python.stat().st_mode & 0o777  # what the umask gives
     for file in folder.iterdir():
         file.chmod(mode)  # the safetensors library writes 0600
         with file.open("rb") as f:
@@ -130,38 +144,63 @@ def read_published(folder: Path) -> Decoder:
     Raises ``ConfigError`` for settings that are not supported, ``CheckpointError`` for weights
     that are missing, unexpected, of another shape or damaged, all of them named.
     """
+    decoder = Decoder(checked_shape(folder))
+    read_weights(folder, decoder)
+    return decoder
+
+
+def read_shape(folder: Path) -> Shape:
+    """The shape of the decoder in a published directory.  Raises ``ConfigError``."""
+    return published_shape(read_config(folder), where=str(folder / CONFIG))
+
+
+def read_outputs(folder: Path) -> Outputs | None:
+    """What the outputs of the model in a published directory mean; None of a language model."""
+    return published_outputs(read_config(folder), where=str(folder / CONFIG))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a model directory.  Raises ``ConfigError`` when there is none."""
     if not (folder / CONFIG).is_file():
         what = f"it holds no {CONFIG}" if folder.is_dir() else "there is no such directory"
         raise ConfigError([f"{folder} is not a model directory: {what}"])
-    shape = published_shape(_read_json(folder / CONFIG), where=str(folder / CONFIG))
-    files = _weight_files(folder)
-    held_bytes = sum(file.stat().st_size for file in files)
+    return read_json(folder / CONFIG)
+
+
+def checked_shape(folder: Path) -> Shape:
+    """The shape of a published decoder, when its files can hold the weights of it."""
+    shape = read_shape(folder)
+    held_bytes = sum(file.stat().st_size for file in weight_files(folder))
     if shape.matmul_parameters > held_bytes:  # before a wrong number asks for all the memory
         raise CheckpointError(
             f"{folder / CONFIG} describes {shape.matmul_parameters} weights, and the files beside "
             f"it hold {held_bytes} bytes. Copy or download them again"
         )
-    decoder = Decoder(shape)
+    return shape
+
+
+def read_weights(folder: Path, decoder: Decoder) -> None:
+    """Fill a decoder with the weights of a published directory (see ``take_weights``)."""
+    described = read_shape(folder)
     with ExitStack() as stack:
         tensors: dict[str, Callable[[], Tensor]] = {}
         try:
-            for file in files:
+            for file in weight_files(folder):
                 handle = stack.enter_context(safe_open(file, framework="pt"))
                 for name in handle.keys():
                     if not is_derived(name):
-                        full = published_name(shape, name)
+                        full = published_name(described, name)
                         tensors[full] = partial(handle.get_tensor, name)
-            problems = take_weights(decoder, tensors)
+            problems = take_weights(decoder, tensors, described=described)
         except (OSError, SafetensorError) as e:
             raise CheckpointError(
                 f"the weights in {folder} cannot be read: {e}. Copy or download them again"
             ) from e
     if problems:
         raise CheckpointError(f"the weights in {folder} do not fit: " + "; ".join(problems))
-    return decoder
 
 
-def _weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path) -> list[Path]:
     """The safetensors files: one, or the shards that the index names."""
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
@@ -187,7 +226,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 def _shard_names(index: Path) -> set[str]:
     """The files that an index names.  Each is joined to a folder, so none may lead out of it."""
-    shards = _read_json(index).get("weight_map")
+    shards = read_json(index).get("weight_map")
     names: list[Any] = list(shards.values()) if isinstance(shards, dict) else [shards]
     for name in names:
         plain = isinstance(name, str) and Path(name).name == name and "\\" not in name
@@ -199,7 +238,8 @@ def _shard_names(index: Path) -> set[str]:
     return set(names)
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in a file.  Raises ``ConfigError``."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
@@ -209,5 +249,6 @@ def _read_json(file: Path) -> dict[str, Any]:
     return found
 
 
-def _write_json(file: Path, value: dict[str, Any]) -> None:
+def write_json(file: Path, value: dict[str, Any]) -> None:
+    """A JSON file that people can read."""
     file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -20,6 +20,9 @@ _PLAIN = {torch.float32, torch.float16, torch.bfloat16, torch.float64}
 _DERIVED = re.compile(r".*\.(attn\.bias|attn\.masked_bias|rotary_emb\.inv_freq)")
 
 
+HEAD, SCORE, POSITIONS = "lm_head.weight", "score.weight", "positions.weight"
+
+
 class Place(NamedTuple):
     """Where weights of ours lie in a published file: joined along their outputs, as one tensor."""
 
@@ -27,9 +30,27 @@ class Place(NamedTuple):
     theirs: str
     transposed: bool = False  # GPT-2 stores (in, out)
 
+    @property
+    def layers(self) -> list[str]:
+        """The layers of ours whose weights these are; none for a bias."""
+        return [n.removesuffix(".weight") for n in self.ours if n.endswith(".weight")]
+
+    @property
+    def module(self) -> str:
+        """The published layer that holds it."""
+        return self.theirs.rpartition(".")[0]
+
+
+def published_places(shape: Shape) -> list[Place]:
+    """Where every weight of a decoder of this shape lies."""
+    return _places(shape)
+
 
 def _places(shape: Shape) -> list[Place]:
-    return _gpt2_places(shape) if shape.family == "gpt2" else _rope_places(shape)
+    places = _gpt2_places(shape) if shape.family == "gpt2" else _rope_places(shape)
+    if shape.outputs is not None:
+        return [*places, Place((SCORE,), SCORE)]
+    return places + ([] if shape.tied else [Place(("head.weight",), HEAD)])
 
 
 def _gpt2_places(shape: Shape) -> list[Place]:
@@ -39,7 +60,7 @@ def _gpt2_places(shape: Shape) -> list[Place]:
 
     places = [
         Place(("embed.weight",), "transformer.wte.weight"),
-        Place(("positions.weight",), "transformer.wpe.weight"),
+        Place((POSITIONS,), "transformer.wpe.weight"),
     ]
     for i in range(shape.depth):
         at, there = f"blocks.{i}", f"transformer.h.{i}"
@@ -50,25 +71,29 @@ def _gpt2_places(shape: Shape) -> list[Place]:
         places += both([f"{at}.mlp.up"], f"{there}.mlp.c_fc", True)
         places += both([f"{at}.mlp.down"], f"{there}.mlp.c_proj", True)
     places += both(["norm"], "transformer.ln_f")
-    return places + ([] if shape.tied else [Place(("head.weight",), "lm_head.weight")])
+    return places
 
 
 def _rope_places(shape: Shape) -> list[Place]:
-    plain = shape.family == "nanochat"
+    plain = not shape.gated
     parts = {f"attention.{name}": f"self_attn.{name}_proj" for name in "qkvo"}
     parts |= {"mlp.up": "mlp.fc1" if plain else "mlp.up_proj"}
     parts |= {} if plain else {"mlp.gate": "mlp.gate_proj"}
     parts |= {"mlp.down": "mlp.fc2" if plain else "mlp.down_proj"}
-    kinds = ("weight", "bias") if shape.bias else ("weight",)
-    names = {f"{a}.{kind}": f"{b}.{kind}" for a, b in parts.items() for kind in kinds}
+    names = {f"{a}.weight": f"{b}.weight" for a, b in parts.items()}
+    biased = [a for a in parts if shape.bias or (shape.qkv_bias and a.endswith((".q", ".k", ".v")))]
+    names |= {f"{a}.bias": f"{parts[a]}.bias" for a in biased}
     if shape.norm_gain:
         names["norm_attention.weight"] = "input_layernorm.weight"
         names["norm_mlp.weight"] = "post_attention_layernorm.weight"
+        if shape.post_norm:
+            names["norm_attention_out.weight"] = "post_attention_layernorm.weight"
+            names["norm_mlp.weight"] = "pre_feedforward_layernorm.weight"
+            names["norm_mlp_out.weight"] = "post_feedforward_layernorm.weight"
         if shape.qk_norm:
             names |= {f"attention.norm_{n}.weight": f"self_attn.{n}_norm.weight" for n in "qk"}
     ends = {"embed.weight": "model.embed_tokens.weight"}
     ends |= {"norm.weight": "model.norm.weight"} if shape.norm_gain else {}
-    ends |= {} if shape.tied else {"head.weight": "lm_head.weight"}
     inner = [
         Place((f"blocks.{i}.{ours}",), f"model.layers.{i}.{theirs}")
         for i in range(shape.depth)
@@ -101,39 +126,57 @@ def is_derived(name: str) -> bool:
     return _DERIVED.fullmatch(name) is not None
 
 
-def take_weights(decoder: Decoder, published: Mapping[str, Callable[[], Tensor]]) -> list[str]:
+def take_weights(
+    decoder: Decoder, published: Mapping[str, Callable[[], Tensor]], *, described: Shape
+) -> list[str]:
     """Copy published weights into the decoder; the problems that were met, [] when there are none.
 
-    ``published`` holds functions so that one tensor at a time is in memory.
+    ``published`` holds functions so that one tensor at a time is in memory.  ``described`` is the
+    shape that the file's settings give.  The decoder's may have a shorter context, which takes the
+    first positions, and a head for a labelled task of its own, which keeps the values it has.
     """
     own = decoder.state_dict()
-    places = _places(decoder.shape)
-    problems = _differences({place.theirs for place in places}, set(published), decoder.shape)
+    shape = decoder.shape
+    places, heads = _places(described), set[str]()
+    if shape.outputs is not None and (described.outputs, described.pool) != (
+        shape.outputs,
+        shape.pool,
+    ):
+        heads = {HEAD, SCORE}
+        places = [place for place in places if place.theirs not in heads]
+    elif shape.tied and shape.outputs is None:
+        heads = {HEAD}
+    problems = _differences({place.theirs for place in places}, set(published) - heads)
     for place in places:
-        if place.theirs not in published:
-            continue
-        tensor = published[place.theirs]()
-        tensor = tensor.T if place.transposed and tensor.ndim == 2 else tensor
-        sizes = [own[name].shape[0] for name in place.ours]
-        wanted = (sum(sizes), *own[place.ours[0]].shape[1:])
-        if tuple(tensor.shape) != wanted:
-            shown = tuple(reversed(wanted)) if place.transposed else wanted
-            found = tuple(tensor.T.shape) if place.transposed else tuple(tensor.shape)
-            problems.append(f"{place.theirs} is {found}, and its config.json makes it {shown}")
-        elif tensor.dtype not in _PLAIN:
-            problems.append(f"{place.theirs} holds {tensor.dtype}; quantized weights are not read")
-        else:
-            for name, part in zip(place.ours, torch.split(tensor, sizes), strict=True):
-                own[name].copy_(part)
-    if decoder.shape.tied and "lm_head.weight" in published and not problems:
-        if not torch.equal(published["lm_head.weight"]().float(), own["embed.weight"]):
-            problems.append("lm_head.weight is not the embedding, and its config.json ties them")
+        if place.theirs in published:
+            tensor = published[place.theirs]()
+            problem = _take(tensor, [own[name] for name in place.ours], place, described)
+            problems += [problem] if problem else []
+    if HEAD in heads & set(published) and shape.outputs is None and not problems:
+        if not torch.equal(published[HEAD]().float(), own["embed.weight"]):
+            problems.append(f"{HEAD} is not the embedding, and its config.json ties them")
     return problems
 
 
-def _differences(wanted: set[str], found: set[str], shape: Shape) -> list[str]:
-    extra = found - wanted - ({"lm_head.weight"} if shape.tied else set())
-    groups = {"missing": sorted(wanted - found), "unexpected": sorted(extra)}
+def _take(tensor: Tensor, own: list[Tensor], place: Place, described: Shape) -> str | None:
+    """Copy one published tensor into the weights it is made of, or say why it cannot be."""
+    tensor = tensor.T if place.transposed and tensor.ndim == 2 else tensor
+    sizes = [weight.shape[0] for weight in own]
+    cut = place.ours == (POSITIONS,)
+    wanted = (described.context if cut else sum(sizes), *own[0].shape[1:])
+    if tuple(tensor.shape) != wanted:
+        shown = tuple(reversed(wanted)) if place.transposed else wanted
+        found = tuple(tensor.T.shape) if place.transposed else tuple(tensor.shape)
+        return f"{place.theirs} is {found}, and its config.json makes it {shown}"
+    if tensor.dtype not in _PLAIN:
+        return f"{place.theirs} holds {tensor.dtype}; quantized weights are not read"
+    for weight, part in zip(own, torch.split(tensor[: sum(sizes)], sizes), strict=True):
+        weight.copy_(part)
+    return None
+
+
+def _differences(wanted: set[str], found: set[str]) -> list[str]:
+    groups = {"missing": sorted(wanted - found), "unexpected": sorted(found - wanted)}
     return [
         f"{len(names)} {kind}: {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}"
         for kind, names in groups.items()

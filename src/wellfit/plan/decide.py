@@ -193,7 +193,12 @@ def _precision(machine: Machine, device: str) -> Choice:
     )
 
 
-def _absolute(path: str | tuple[str, ...]) -> Choice:
-    paths = [path] if isinstance(path, str) else list(path)
-    full = [str(Path.cwd() / p) for p in paths]
-    return Choice(full[0] if isinstance(path, str) else full, "the same files from anywhere", "")
+def _absolute(path: Any) -> Choice:
+    return Choice(_full(path), "the same files from anywhere", "")
+
+
+def _full(path: Any) -> Any:
+    """One path, several, or several by column, from the root of the file system."""
+    if isinstance(path, dict):
+        return {column: _full(inner) for column, inner in path.items()}
+    return str(Path.cwd() / path) if isinstance(path, str) else [_full(p) for p in path]

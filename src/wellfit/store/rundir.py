@@ -34,6 +34,7 @@ class RunDir:
     db = _Inside("run.db")  # the record: series, events, evaluations, samples, findings
     checkpoints = _Inside("checkpoints")  # one directory per committed checkpoint
     model = _Inside("model")  # the chosen model in a published layout
+    adapter = _Inside("adapter")  # of a LoRA run: what was trained, in the layout of PEFT
     report = _Inside("report.html")  # one file without network
     lock = _Inside("run.lock")  # its kernel lock is held by the one writer
 

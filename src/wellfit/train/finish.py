@@ -8,11 +8,13 @@ from typing import Any
 import torch
 
 from wellfit.checkpoint import committed, load, named
+from wellfit.config import Pretrained
 from wellfit.data import Blocks, eval_blocks
 from wellfit.diagnose import verdict
 from wellfit.diagnose.trajectory import trajectory
 from wellfit.evaluate import BlockScores
-from wellfit.model import write_published
+from wellfit.model import Decoder, merge, write_adapter, write_published
+from wellfit.model.publish import staged
 from wellfit.report import page
 from wellfit.store import Split, read_run, write_text_atomic
 from wellfit.train import ranks as group
@@ -48,10 +50,20 @@ def finish(job: Job, state: TrainState, ledger: Ledger, interrupt: Interrupt) ->
         return True
     view = read_run(job.run.path)
     ledger.verdict(state.step, verdict(trajectory(view)))
-    write_published(job.run.model, state.model, job.data.tokenizer, replace=True)
+    publish(job, state.model)
     ledger.finished(state, chosen)
     write_text_atomic(job.run.report, page(read_run(job.run.path)))
     return True
+
+
+def publish(job: Job, model: Decoder) -> None:
+    """Write the model for other tools; of a LoRA run the adapter, and the model with it merged."""
+    asked = job.recipe.model
+    if isinstance(asked, Pretrained) and asked.lora is not None:
+        with staged(job.run.adapter, replace=True) as folder:
+            write_adapter(folder, model, asked.lora, base=asked.path)
+        model = merge(model)
+    write_published(job.run.model, model, job.data.tokenizer, replace=True)
 
 
 def conclude_diverged(job: Job, state: TrainState, ledger: Ledger) -> None:

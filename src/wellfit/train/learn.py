@@ -59,8 +59,12 @@ class MicroBatch(NamedTuple):
 
     def to(self, device: str | torch.device) -> MicroBatch:
         """The same with its tensors on the device."""
-        moved = [x.to(device, non_blocking=True) if isinstance(x, Tensor) else x for x in self]
-        return MicroBatch(*moved)
+        on = {
+            name: x.to(device, non_blocking=True)
+            for name, x in self._asdict().items()
+            if isinstance(x, Tensor)
+        }
+        return self._replace(**on)
 
 
 LossOf = Callable[[MicroBatch], Tally]
@@ -78,9 +82,20 @@ def micro_batch(rows: Rows, drop: Drop | None, *, weights_C: np.ndarray | None) 
         n_targets, weight = len(rows.labels), float(rows.labels.size)
         if weights_C is not None:
             weight = float(weights_C[rows.labels[:, 0].astype(np.int64)].sum())
-    inputs, targets, _, *others = rows
-    tensors = [None if a is None else torch.from_numpy(a) for a in (inputs, targets, *others)]
-    return MicroBatch(*tensors, drop, n_targets, weight)  # type: ignore[arg-type]
+    return MicroBatch(
+        torch.from_numpy(rows.inputs),
+        torch.from_numpy(rows.targets),
+        _tensor(rows.segments),
+        _tensor(rows.lengths),
+        _tensor(rows.labels),
+        drop,
+        n_targets,
+        weight,
+    )
+
+
+def _tensor(array: np.ndarray | None) -> Tensor | None:
+    return None if array is None else torch.from_numpy(array)
 
 
 def unit_of(task: Task) -> Unit:

@@ -28,7 +28,7 @@ from wellfit.train import ranks as group
 from wellfit.train.job import Job
 from wellfit.train.learn import regression_options
 from wellfit.train.outcomes import Written, write_and_compare
-from wellfit.train.state import TrainState
+from wellfit.train.state import TrainState, trained_state
 
 
 class Both(NamedTuple):
@@ -106,6 +106,6 @@ def written(job: Job, model: Any, blocks: Blocks, most: int | None) -> Written:
 
 def save_best(job: Job, state: TrainState) -> None:
     """Commit the weights that val likes best so far; the last such commit is the chosen model."""
-    contents = Contents({"model": state.model.state_dict()}, {"step": state.step})
+    contents = Contents({"model": trained_state(state.model)}, {"step": state.step})
     commit(job.run.checkpoints, state.step, contents, kind="best")
     prune(job.run.checkpoints, keep=job.recipe.checkpoint.keep, best_step=state.step)

@@ -61,6 +61,8 @@ class Judge:
                 every = max(1, len(labels_NL) // _POINTS)
                 both = np.stack([labels_NL, scores.outputs_NO], axis=2)[::every, 0]
                 found["scatter"] = both.round(4).tolist()
+            case _:
+                pass  # of several labels there is no table of who is taken for whom
         return found
 
     def against_linear(self, blocks: Blocks, scores: BlockScores) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from wellfit.config import Chat, Classify, Complete
-from wellfit.data import Labels, render_prompt
+from wellfit.data import Labels
 from wellfit.model import generate
 from wellfit.train.again import Opened, open_model
 from wellfit.train.samples import first_token

@@ -43,7 +43,7 @@ class TrainState:
         named = self.optimizers.named_state()
         kept |= {"optimizers": named.plain, "average": self.average.count}
         tensors: dict[str, Mapping[str, Tensor]] = {
-            "model": self.model.state_dict(),
+            "model": trained_state(self.model),
             "optimizer": named.tensors,
         }
         if self.average.count:
@@ -80,9 +80,23 @@ class TrainState:
             setattr(self, name, value)
 
 
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors that training changes: all but frozen parameters, which are their base's."""
+    named = model.named_parameters(remove_duplicate=False)
+    frozen = {name for name, p in named if not p.requires_grad}
+    return {name: t for name, t in model.state_dict().items() if name not in frozen}
+
+
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Put a checkpoint's weights into the model.  Raises ``CheckpointError`` if they do not fit."""
+    """Put a checkpoint's weights into the model: those that are trained, and all of them.
+
+    Raises ``CheckpointError`` if they do not fit.
+    """
+    odd = sorted(trained_state(model).keys() ^ weights.keys())
     try:
-        model.load_state_dict(weights)
+        if odd:
+            text = f"{len(odd)} tensors are in one and not in the other, such as {odd[0]}"
+            raise RuntimeError(text)
+        model.load_state_dict(weights, strict=False)  # what is frozen is not in a checkpoint
     except RuntimeError as e:
         raise CheckpointError(f"the checkpoint is of another model: {e}") from e

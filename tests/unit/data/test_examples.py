@@ -1,125 +1,362 @@
-"""Examples made to fit a context, packed into rows, and laid out as blocks."""
+"""Records as the examples of a task: what is given, what is learned, and the labels."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.corpora import examples
-from wellfit.data import IGNORE, ExampleFeed, eval_blocks
-from wellfit.data.examples import fit_examples, pack
-from wellfit.errors import DataError
+from tests.corpora import examples, learned, spelled, write, write_jsonl
+from wellfit import config
+from wellfit.data import Labels, find_sources, prepare_for_eval
+from wellfit.errors import DataError, TokenizerError
+from wellfit.tokenizer import byte_tokenizer
 
-SIZES = st.lists(st.integers(2, 20), min_size=1, max_size=60)
-
-
-def feed(split, *, context=20, long="error", packed=True):
-    return ExampleFeed(split, context=context, long=long, packed=packed)
+END = "<|endoftext|>"
+BY_COLUMN = {"kind": "column", "column": "s", "val": "val", "test": "test"}
+CLASSIFY, REGRESS, COMPLETE = config.Classify(), config.Regress(), config.Complete()
 
 
-def pairs(rows):
-    """Every (input, target) that counts, with the segment it is in."""
-    counted = rows.targets != IGNORE
-    return list(zip(rows.inputs[counted].tolist(), rows.targets[counted].tolist(), strict=True))
+def rows(path, *records):
+    """Records of train, and a copy of each with another text in val."""
+    val = [{k: f"{v}?" if k in ("text", "prompt", "q") else v for k, v in r.items()} for r in records]
+    both = [{"s": "train", **r} for r in records] + [{"s": "val", **r} for r in val]
+    return write_jsonl(path / "a.jsonl", *both)
 
 
-def test_two_examples_in_a_row_by_hand():
-    split = examples([4, 3], learned=[2, 1])  # tokens 1 2 3 4 and 5 6 7
-    rows = feed(split, context=6).step(0, batch=1, seed=1)
-    # inputs are all but the last token of each; targets only those that are learned
-    first = rows.inputs[0, 0]
-    assert sorted(rows.inputs[0].tolist()) == [0, 1, 2, 3, 5, 6]
-    assert sorted(pairs(rows)) == [(2, 3), (3, 4), (6, 7)]
-    wanted = [0, 0, 0, 1, 1, -1] if first == 1 else [0, 0, 1, 1, 1, -1]
-    # each example has a number of its own in the row, padding none
-    assert rows.segments.tolist() == [wanted]
+def made(path, task, *records, **fields):
+    fields = {"split": {"kind": "column", "column": "s", "val": "val"}, **fields}
+    return examples(rows(path, *records), path / "cache", task, **fields)
 
 
-@given(sizes=SIZES, seed=st.integers(0, 99), packed=st.booleans())
-def test_an_epoch_has_every_target_once(sizes, seed, packed):
-    learned = [max(1, n // 2) for n in sizes]
-    one = feed(examples(sizes, learned=learned), packed=packed)
-    rows = one.step(0, batch=one.n_rows, seed=seed)
-    found = sorted(pairs(rows))
-    # targets follow their input in the same example, none twice, none missing
-    assert all(b == a + 1 for a, b in found)
-    assert len(set(found)) == len(found) == one.n_targets
-    assert one.n_targets == sum(min(k, n - 1) for n, k in zip(sizes, learned, strict=True))
+def raised(path, task, *records, **fields):
+    with pytest.raises(DataError) as caught:
+        made(path, task, *records, **fields)
+    return str(caught.value)
 
 
-@given(sizes=SIZES, context=st.integers(20, 64))
-def test_no_row_holds_more_than_the_context_and_no_example_is_lost(sizes, context):
-    inputs = np.array(sizes, dtype=np.int64)
-    members, borders = pack(inputs, context=context, key=("a",))
-    assert sorted(members.tolist()) == list(range(len(sizes)))
-    assert np.add.reduceat(inputs[members], borders[:-1]).max() <= context
+def labelled(*labels):
+    return [{"text": f"text {i}", "label": label} for i, label in enumerate(labels)]
 
 
-def test_packing_fills_rows():
-    rng = np.random.default_rng(1)
-    sizes = rng.integers(5, 60, 2000)
-    _, borders = pack(sizes, context=256, key=("a",))
-    # at least 97% of the places are used, and one example a row would use an eighth
-    assert sizes.sum() / ((len(borders) - 1) * 256) > 0.97
+def test_a_completion_is_learned_with_its_end_and_the_prompt_is_not(tmp_path):
+    records = [{"prompt": "2+2=", "completion": "4"}, {"prompt": "", "completion": "\u00e9 "}]
+    found = learned(made(tmp_path, COMPLETE, *records), "train")
+    # the first token has nothing before it to follow from
+    assert found == [
+        [("2+2=", False), (f"4{END}", True)],
+        [("\ufffd", False), (f"\ufffd {END}", True)],
+    ]
 
 
-def test_what_does_not_fit_is_an_error_that_names_examples_and_what_to_type():
-    split = examples([5, 30, 40], learned=[2, 2, 2])
-    wanted = r"2 of 3 examples .* longest has 40; example 1, example 2\).*data.long=cut.*context=40"
-    with pytest.raises(DataError, match=wanted):
-        fit_examples(split, context=20, long="error")
+def test_the_prompt_is_learned_too_where_that_is_asked(tmp_path):
+    task = config.Complete(prompt="{q} -> ", completion="{n}", learn="all")
+    found = made(tmp_path, task, {"q": "two", "n": 2}, {"q": "three", "n": 3})
+    assert learned(found, "train")[0] == [("t", False), (f"wo -> 2{END}", True)]
 
 
-def test_cutting_keeps_what_is_learned_and_is_counted():
-    split = examples([5, 30], learned=[2, 2])
-    fitted = fit_examples(split, context=10, long="cut")
-    # the last 11 tokens of the long one: 10 inputs
-    assert (fitted.starts.tolist(), fitted.inputs.tolist()) == ([0, 24], [4, 10])
-    assert fitted.cut.tolist() == [1]
-    # a labelled text keeps its beginning
-    fitted = fit_examples(examples([5, 30], labels=np.zeros((2, 1))), context=10, long="cut")
-    assert (fitted.starts.tolist(), fitted.inputs.tolist()) == ([0, 5], [5, 10])
+def test_prompt_and_completion_are_encoded_apart(tmp_path):
+    records = [{"prompt": "the ca", "completion": "t sat"}] * 9 + [
+        {"prompt": "a", "completion": "b"}
+    ]
+    bpe = config.BpeTokenizer(vocab=300)
+    fields = {"split": {"kind": "tail", "val": 0.3}, "duplicates": "keep"}
+    path = write_jsonl(tmp_path / "a.jsonl", *records)
+    found = examples(path, tmp_path / "cache", COMPLETE, bpe, **fields)
+    split, tokenizer = found.splits["train"], found.tokenizer
+    apart = [*tokenizer.encode("the ca"), *tokenizer.encode("t sat"), tokenizer.eos_id]
+    # as the model meets the prompt when it is to write
+    assert split.tokens[: split.doc_starts[1]].tolist() == apart
 
 
-def test_dropping_leaves_out_and_is_counted():
-    fitted = fit_examples(examples([5, 30], learned=[2, 2]), context=10, long="drop")
-    assert (fitted.numbers.tolist(), fitted.dropped.tolist()) == ([0], [1])
+def test_the_places_of_examples_are_known(tmp_path):
+    found = made(tmp_path, CLASSIFY, *labelled("b", "a"))
+    # file and line
+    assert found.splits["val"].places.tolist() == [[0, 3], [0, 4]]
 
 
-def test_an_example_without_a_target_is_left_out_and_all_of_them_are_an_error():
-    fitted = fit_examples(examples([5, 6], learned=[0, 2]), context=10, long="error")
-    assert (fitted.numbers.tolist(), fitted.unlearned.tolist()) == ([1], [0])
-    with pytest.raises(DataError, match="no example of train is left"):
-        fit_examples(examples([5, 6], learned=[0, 0]), context=10, long="error")
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["b", "a", "c", "a"], ("a", "b", "c")),
+        (["10", "9", "-1"], ("-1", "9", "10")),
+        ([10, 9, 10], ("9", "10")),
+        ([True, False], ("false", "true")),
+        (["10", "9", "x"], ("10", "9", "x")),
+    ],
+)
+def test_labels_are_numbered_in_order(tmp_path, labels, names):
+    found = made(tmp_path, CLASSIFY, *labelled(*labels))
+    # numbers as numbers, else by name
+    assert found.labels == Labels(names)
+    texts = [str(label).lower() if isinstance(label, bool) else str(label) for label in labels]
+    numbers = found.splits["train"].labels
+    assert [names[int(i)] for i in numbers[:, 0]] == texts and numbers.dtype == np.float32
+    # each text with its end, for the label to be read from
+    assert spelled(found, "train")[0] == f"text 0{END}"
 
 
-def test_labelled_rows_have_their_text_its_length_and_its_labels():
-    labels = np.array([[0.0], [1.0], [2.0]], dtype=np.float32)
-    rows = feed(examples([3, 5, 17], labels=labels)).step(0, batch=3, seed=1)
-    for tokens, length, label in zip(rows.inputs, rows.lengths, rows.labels, strict=True):
-        # 3, 5 and 17 tokens from 1, 4 and 9 on
-        assert int(length) == [3, 5, 17][int(label[0])]
-        assert tokens[:length].tolist() == list(range(tokens[0], tokens[0] + length))
-        assert (tokens[length:] == 0).all()
-    # as long as the longest, up to a multiple of 16
-    assert rows.inputs.shape == (3, 32)
+@pytest.mark.parametrize(
+    ("labels", "several"),
+    [
+        ([["a", "b"], [], ["b"]], True),
+        (["a|b", "", "b"], True),
+        (["b, a", " ", "b"], True),
+        ([[1, 2], [], [2]], True),
+    ],
+)
+def test_a_text_may_have_several_labels_or_none(tmp_path, labels, several):
+    found = made(tmp_path, config.Classify(several=several), *labelled(*labels))
+    # a list, or a text with | or , between them
+    assert found.labels.several and len(found.labels.names) == 2
+    assert found.splits["train"].labels.tolist() == [[1, 1], [0, 0], [0, 1]]
 
 
-@given(sizes=SIZES)
-def test_blocks_of_examples_score_every_target_once(sizes):
-    split = examples(sizes, learned=[1] * len(sizes))
-    blocks = eval_blocks(split, context=20)
-    found = [pair for rows in blocks.batches(64) for pair in pairs(rows)]
-    # the last token of each, and every example a block of its own
-    assert sorted(b for _, b in found) == np.cumsum(sizes).tolist()
-    assert blocks.n_targets == len(blocks) == blocks.n_documents == len(sizes)
-    # neighbours are alike in length
-    assert (np.diff(blocks.inputs) >= 0).all()
+@pytest.mark.parametrize(
+    ("label", "kind", "says"),
+    [
+        (None, "no label", "a.jsonl:2: there is nothing where the label ('label') should be"),
+        ("", "no label", "there is nothing where the label"),
+        (0.5, "no label", "there is float '0.5' where the label ('label') should be. For numbers:"),
+        (["a"], "label is a list", "For several labels: task.several=true"),
+    ],
+)
+def test_what_is_no_label_is_bad(tmp_path, label, kind, says):
+    assert says in raised(tmp_path, CLASSIFY, *labelled("a", label, "b"))
+    found = made(tmp_path, CLASSIFY, *labelled("a", label, "b"), on_bad="skip")
+    assert found.audit["skipped"]["kinds"] == {kind: 2}
+    assert found.audit["examples"]["labels"]["train"] == {"a": 1, "b": 1}
 
 
-def test_a_subset_of_examples_is_spread_over_the_split():
-    split = examples([3] * 100, learned=[2] * 100)
-    blocks = eval_blocks(split, context=20, max_targets=20)
-    assert blocks.documents.tolist() == list(range(5, 100, 10))
+def test_a_label_that_train_lacks_is_an_error_that_names_it(tmp_path):
+    records = [
+        {"text": f"t{i}", "label": label, "s": s}
+        for i, (label, s) in enumerate(
+            [("a", "train"), ("b", "train"), ("z", "val"), ("a", "val"), ("y", "test")]
+        )
+    ]
+    path = write_jsonl(tmp_path / "a.jsonl", *records)
+    with pytest.raises(DataError, match=r"val has labels that train lacks.*: 'z' \(1\)\. Divide"):
+        examples(path, tmp_path / "cache", CLASSIFY, split=BY_COLUMN)
+
+
+def test_labels_of_records_that_are_left_out_are_no_labels(tmp_path):
+    records = [*labelled("a", "b"), {"text": "other", "label": "z"}]
+    path = write_jsonl(
+        tmp_path / "a.jsonl",
+        *({**r, "s": s} for r, s in zip(records, ("train", "train", "none"), strict=True)),
+        {"text": "v", "label": "a", "s": "val"},
+    )
+    split = {"kind": "column", "column": "s", "val": "val", "train": "train"}
+    assert examples(path, tmp_path / "cache", CLASSIFY, split=split).labels.names == ("a", "b")
+
+
+def test_one_label_alone_is_nothing_to_learn(tmp_path):
+    said = raised(tmp_path, CLASSIFY, *labelled("a", "a"))
+    assert "two values or more in train to tell apart; it has 'a'" in said
+
+
+def test_a_column_of_texts_is_not_taken_for_labels(tmp_path, monkeypatch):
+    monkeypatch.setattr("wellfit.data.documents._MOST_LABELS", 3)
+    said = raised(tmp_path, CLASSIFY, *labelled("a", "b", "c", "d"))
+    assert "more than 3 different values" in said and "task.kind=regress" in said
+
+
+def test_numbers_are_kept_in_their_units(tmp_path):
+    task = config.Regress(targets=("x", "y"))
+    records = [
+        {"text": f"t{i}", "x": x, "y": y}
+        for i, (x, y) in enumerate([(1, "-2.5"), (2.5, " 1e2 "), (4, ".5")])
+    ]
+    found = made(tmp_path, task, *records)
+    # written as text too
+    numbers = np.array([[1, -2.5], [2.5, 100], [4, 0.5]])
+    assert found.splits["train"].labels.tolist() == numbers.tolist()
+    # by the textbook, of train alone
+    assert found.labels.names == ("x", "y")
+    assert np.allclose(found.labels.means, numbers.mean(axis=0))
+    assert np.allclose(found.labels.deviations, numbers.std(axis=0))
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "NaN", float("nan"), "1,5", "1_000", "0x10", True, [1]]
+)
+def test_what_is_no_number_is_bad(tmp_path, value):
+    records = labelled(1, value, 2)
+    said = raised(tmp_path, REGRESS, *records)
+    assert "a.jsonl:2: there is" in said and "where the number 'label' should be" in said
+    found = made(tmp_path, REGRESS, *records, on_bad="skip")
+    assert found.audit["skipped"]["kinds"] == {"no number": 2}
+
+
+def test_a_target_that_never_moves_is_an_error(tmp_path):
+    assert "'label' is one number throughout train" in raised(tmp_path, REGRESS, *labelled(1, 1))
+
+
+def test_an_empty_completion_is_bad(tmp_path):
+    records = [{"prompt": "a", "completion": "b"}, {"prompt": "c", "completion": " \n"}]
+    assert "a.jsonl:2: the completion is empty. To leave" in raised(tmp_path, COMPLETE, *records)
+    found = made(tmp_path, COMPLETE, *records, on_bad="skip")
+    assert found.splits["train"].n_documents == 1
+
+
+def test_bad_text_in_any_column_is_bad(tmp_path):
+    for records, says in (
+        ([{"prompt": "a\0", "completion": "b"}], "a NUL character"),
+        ([{"prompt": "a", "completion": "b\ud800"}], "half a character"),
+        ([{"prompt": 1, "completion": "b"}], "there is int '1' where the text of 'prompt'"),
+        ([{"prompt": "a"}], "no key 'completion'; the keys are 's', 'prompt'"),
+    ):
+        assert says in raised(tmp_path, COMPLETE, *records)
+
+
+def test_blank_texts_are_left_out_and_counted(tmp_path):
+    path = write_jsonl(
+        tmp_path / "a.jsonl",
+        *(
+            {"text": t, "label": i % 2, "s": s}
+            for s in ("train", "val")
+            for i, t in enumerate([f"{s} one", f"{s} two", " "])
+        ),
+    )
+    found = examples(path, tmp_path / "cache", CLASSIFY, split=BY_COLUMN | {"test": None})
+    assert found.audit["skipped"]["empty"] == 2 and found.splits["train"].n_documents == 2
+
+
+def test_plain_text_has_no_columns(tmp_path):
+    path = write(tmp_path / "a.txt", "a text\n")
+    with pytest.raises(DataError, match=r"plain text and has no columns.*'label' \(task.label\)"):
+        examples(path, tmp_path / "cache", CLASSIFY)
+
+
+def test_the_text_decides_the_split_whatever_its_label(tmp_path):
+    records = [{"text": f"text {i % 50}", "label": i // 50} for i in range(100)]
+    path = write_jsonl(tmp_path / "a.jsonl", *records)
+    fields = {"split": {"kind": "hash", "val": 0.3, "test": 0.2}}
+    found = examples(path, tmp_path / "cache", CLASSIFY, **fields)
+    sides = [set(spelled(found, name)) for name in ("train", "val", "test")]
+    # one text with two labels is on one side, and told
+    assert not sides[0] & sides[1] and not sides[1] & sides[2] and not sides[0] & sides[2]
+    audit = found.audit["examples"]["conflicts"]
+    assert audit == {name: len(side) for name, side in zip(found.splits, sides, strict=True)}
+    # and a language model of the same texts is divided in the same way
+    plain = examples(path, tmp_path / "cache", config.LanguageModel(), **fields)
+    assert [set(spelled(plain, name)) for name in plain.splits] == sides
+
+
+def test_a_copy_with_another_label_still_leaves_train(tmp_path):
+    records = [{"text": f"t{i}", "label": i % 2, "s": "train"} for i in range(4)]
+    records += [{"text": "t0", "label": 1, "s": "val"}, {"text": "v", "label": 0, "s": "val"}]
+    path = write_jsonl(tmp_path / "a.jsonl", *records)
+    found = examples(path, tmp_path / "cache", CLASSIFY, split=BY_COLUMN | {"test": None})
+    # the answer of val would be known, or spoilt
+    assert found.audit["duplicates"]["across"]["train"] == 1
+    assert spelled(found, "train") == [f"t{i}{END}" for i in (1, 2, 3)]
+
+
+def test_an_example_is_never_cut_by_a_tail_split(tmp_path):
+    records = [{"prompt": "p" * 10, "completion": str(i) * 90} for i in range(10)]
+    path = write_jsonl(tmp_path / "a.jsonl", *records)
+    found = examples(
+        path, tmp_path / "c", COMPLETE, split={"kind": "tail", "val": 0.25}, duplicates="keep"
+    )
+    # cut at character 750, so the eighth goes where it begins
+    assert [split.n_documents for split in found.splits.values()] == [8, 2]
+
+
+def test_every_task_and_setting_has_a_folder_of_its_own(tmp_path):
+    records = [
+        {"text": f"t{i}", "label": i, "n": 2 - i, "prompt": "p", "completion": "c"} for i in (0, 1)
+    ]
+    tasks = [
+        config.LanguageModel(),
+        CLASSIFY,
+        config.Classify(label="n"),
+        config.Classify(several=True),
+        REGRESS,
+        config.Regress(targets="n"),
+        COMPLETE,
+        config.Complete(learn="all"),
+        config.Complete(prompt="text"),
+    ]
+    fields = {"duplicates": "keep", "split": {"kind": "column", "column": "s", "val": "val"}}
+    folders = {made(tmp_path, task, *records, **fields).folder for task in tasks}
+    assert len(folders) == len(tasks)
+    # but what is minimised moves no token
+    loss = config.Classify(loss=config.Focal(), pool="mean")
+    assert made(tmp_path, loss, *records, **fields).folder in folders
+
+
+def test_what_was_prepared_is_opened_the_next_time(tmp_path, monkeypatch):
+    for task in (CLASSIFY, config.Classify(several=True), REGRESS, COMPLETE):
+        records = [{**r, "prompt": r["text"], "completion": "c"} for r in labelled(1, 2)]
+        first = made(tmp_path, task, *records)
+        with monkeypatch.context() as patch:
+            patch.setattr("wellfit.data.prepared._make", None)
+            second = made(tmp_path, task, *records)
+        # the same in every respect
+        assert second.labels == first.labels and second.audit == first.audit
+        for name, split in first.splits.items():
+            for kind in ("tokens", "doc_starts", "learned", "labels", "places"):
+                assert np.array_equal(getattr(split, kind), getattr(second.splits[name], kind))
+
+
+def test_the_fingerprint_is_of_the_labels_too(tmp_path):
+    one = made(tmp_path / "one", CLASSIFY, *labelled("a", "b", "a"))
+    other = made(tmp_path / "other", CLASSIFY, *labelled("a", "b", "b"))
+    # the tokens are the same, and what is trained is not
+    assert one.fingerprint != other.fingerprint
+
+
+def test_a_finished_model_keeps_its_labels(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", *labelled("b", "c", "b"))
+    tokenizer, known = byte_tokenizer(separate=True), Labels(("a", "b", "c"))
+    data = config.Data(path=str(path))
+    found = prepare_for_eval(data, tokenizer, task=CLASSIFY, labels=known, cache=tmp_path / "c")
+    # its own numbers, also of a label that is not there
+    assert found.labels == known and found.splits["test"].labels[:, 0].tolist() == [1, 2, 1]
+    assert found.audit["examples"]["labels"]["test"] == {"a": 0, "b": 2, "c": 1}
+    with pytest.raises(DataError, match=r"a.jsonl:2: the model has no label 'c'; its labels are"):
+        prepare_for_eval(
+            data, tokenizer, task=CLASSIFY, labels=Labels(("a", "b")), cache=tmp_path / "c"
+        )
+    numbers = Labels(("label",), False, (3.0,), (2.0,))
+    path = write_jsonl(tmp_path / "b.jsonl", *labelled(1, 5))
+    found = prepare_for_eval(
+        config.Data(path=str(path)), tokenizer, task=REGRESS, labels=numbers, cache=tmp_path / "c"
+    )
+    # and its own scale
+    assert found.labels == numbers and found.splits["test"].labels[:, 0].tolist() == [1, 5]
+
+
+def test_a_completion_needs_an_end(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", {"prompt": "a", "completion": "b"})
+    with pytest.raises(TokenizerError, match="no end-of-text token to end a completion with"):
+        prepare_for_eval(
+            config.Data(path=str(path)),
+            byte_tokenizer(separate=False),
+            task=COMPLETE,
+            cache=tmp_path / "c",
+        )
+
+
+def test_an_unknown_character_is_told_with_its_place(tmp_path):
+    from wellfit.tokenizer import char_tokenizer
+
+    path = write_jsonl(
+        tmp_path / "a.jsonl", {"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": "z"}
+    )
+    with pytest.raises(TokenizerError, match=r"a.jsonl:2: character 'z'"):
+        prepare_for_eval(
+            config.Data(path=str(path)),
+            char_tokenizer(["ab"], separate=True),
+            task=COMPLETE,
+            cache=tmp_path / "c",
+        )
+
+
+def test_places_name_the_examples_wherever_the_files_are_now(tmp_path):
+    from wellfit.data import places_of
+
+    found = made(tmp_path, CLASSIFY, *labelled("a", "b"))
+    sources = find_sources(config.Data(path=str(tmp_path / "a.jsonl")))
+    assert places_of(sources, found.splits["val"], [1]) == [f"{tmp_path}/a.jsonl:4"]

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from tests.corpora import data_of, write
+from wellfit import config
 from wellfit.data import find_sources
 from wellfit.errors import DataError
 
@@ -137,12 +138,39 @@ def test_a_folder_without_text_says_what_it_holds(tmp_path):
         find_sources(data_of(tmp_path))
 
 
-def test_archives_and_json_values_are_refused_with_a_way_out(tmp_path):
-    # neither is text nor records; reading them as text would train on punctuation
+def test_archives_are_refused_with_a_way_out(tmp_path):
+    # neither text nor records; reading them as text would train on punctuation
     with pytest.raises(DataError, match="is an archive. Unpack it"):
         find_sources(data_of(write(tmp_path / "a.tar.gz", "x")))
-    with pytest.raises(DataError, match=r"one JSON value.*data.format=jsonl.*json.load"):
-        find_sources(data_of(write(tmp_path / "a.json", "[]")))
+
+
+def test_json_files_beside_a_corpus_are_not_part_of_it(tmp_path):
+    write(tmp_path / "package.json", "{}")
+    write(tmp_path / "a.txt", "x")
+    sources = find_sources(data_of(tmp_path))
+    # settings mostly; what is passed over is told
+    assert [file.path.name for file in sources.files] == ["a.txt"]
+    assert sources.ignored == {".json": 1}
+    (tmp_path / "a.txt").unlink()
+    # where there is nothing else, they are the records
+    assert [file.format for file in find_sources(data_of(tmp_path)).files] == ["json"]
+
+
+def test_files_that_go_together_come_as_one(tmp_path):
+    for name in ("1.en", "2.en", "1.de", "2.de"):
+        write(tmp_path / name, "x\n")
+    data = config.Data(path={"en": str(tmp_path / "*.en"), "de": str(tmp_path / "*.de")})
+    sources = find_sources(data)
+    # the first of one column with the first of the other
+    assert [[p.path.name for p in file.all] for file in sources.files] == [
+        ["1.en", "1.de"],
+        ["2.en", "2.de"],
+    ]
+    assert sources.n_bytes == 8
+    (tmp_path / "2.de").unlink()
+    # and never one without the other
+    with pytest.raises(DataError, match="as many for each column, and there are en 2, de 1"):
+        find_sources(data)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")

@@ -90,7 +90,7 @@ def test_what_is_not_a_run_says_so(tmp_path):
 
 def test_a_format_that_is_not_offered_is_refused(run_path, tmp_path):
     # before anything is read
-    with pytest.raises(ConfigError, match=r"cannot export to 'gguf'; write --to hf"):
+    with pytest.raises(ConfigError, match=r"cannot export to 'gguf'; write --to hf or --to peft"):
         export_run(run_path, "gguf", tmp_path / "out")
 
 

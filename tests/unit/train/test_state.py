@@ -8,8 +8,9 @@ import torch
 
 from tests.tiny_models import SHAPES, random_decoder
 from wellfit.checkpoint import Contents, commit, load
-from wellfit.config import recipe_from_dict
+from wellfit.config import AdamW, Lora, recipe_from_dict
 from wellfit.errors import CheckpointError
+from wellfit.model import add_lora
 from wellfit.optim import build_optimizers
 from wellfit.train import StopState, TrainState
 
@@ -75,6 +76,42 @@ def test_weights_of_another_model_are_refused() -> None:
     tensors = {**contents.tensors, "model": random_decoder(SHAPES["llama"]).state_dict()}
     with pytest.raises(CheckpointError, match="of another model"):
         _state().restore(Contents(tensors, contents.state))
+
+
+def _lora_state(seed: int, **lora) -> TrainState:
+    state = _state()
+    add_lora(state.model, Lora(rank=2, **lora), seed=seed)
+    return TrainState(state.model, build_optimizers(AdamW(lr=0.01), state.model, weight_decay=0.0))
+
+
+@pytest.mark.parametrize("lora", [{}, {"dora": True, "embeddings": True}])
+def test_of_a_lora_run_a_checkpoint_holds_what_is_trained_and_no_more(lora, tmp_path) -> None:
+    state, back = _lora_state(seed=1, **lora), _lora_state(seed=2, **lora)
+    state.model(torch.arange(10)[None]).float().square().mean().backward()
+    state.optimizers.step(1.0)
+    contents = load(commit(tmp_path, 1, state.contents()))
+    trained = {name for name, p in state.model.named_parameters() if p.requires_grad}
+    # the base lies where it lay
+    assert contents.tensors["model"].keys() == trained
+    back.restore(contents)
+    for name, tensor in state.model.state_dict().items():
+        assert torch.equal(tensor, back.model.state_dict()[name]), name
+
+
+def test_weights_that_are_only_a_part_of_what_is_trained_are_refused() -> None:
+    state = _lora_state(seed=1)
+    contents = state.contents()
+    short = dict(contents.tensors["model"])
+    del short["blocks.1.mlp.up.lora_b"]
+    with pytest.raises(
+        CheckpointError, match=r"another model: 1 tensors .* blocks.1.mlp.up.lora_b"
+    ):
+        state.restore(Contents({**contents.tensors, "model": short}, contents.state))
+    # nor do those of a whole model fit
+    with pytest.raises(CheckpointError, match="another model"):
+        state.restore(
+            Contents({**contents.tensors, "model": _state().model.state_dict()}, contents.state)
+        )
 
 
 # val losses, what is best after each, and how stale the best then is

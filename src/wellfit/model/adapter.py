@@ -1,0 +1,206 @@
+"""LoRA's small matrices in the layout of PEFT: written so that `peft` loads them, and read back.
+
+Dims: M outputs of a layer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from wellfit.config import Lora
+from wellfit.errors import CheckpointError, ConfigError
+from wellfit.model.decoder import Decoder, Linear
+from wellfit.model.lora import LoraLinear, freeze, lora_layers, put_beside
+from wellfit.model.publish import read_json, write_json
+from wellfit.model.weights import Place, published_places
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+_A, _B, _LENGTH = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
+# Settings of an adapter that are read below, or say nothing about what it computes.
+_KNOWN = set(
+    "peft_type r lora_alpha use_rslora use_dora rank_pattern alpha_pattern bias init_lora_weights "
+    "lora_dropout target_modules modules_to_save fan_in_fan_out task_type inference_mode revision "
+    "base_model_name_or_path auto_mapping peft_version exclude_modules layers_to_transform "
+    "layers_pattern megatron_core qalora_group_size ensure_weight_tying".split()
+)
+
+
+def write_adapter(folder: Path, decoder: Decoder, cfg: Lora, *, base: str) -> None:
+    """The files of an adapter, into a directory that exists; ``base`` is where its base lies.
+
+    Layers of ours that are one tensor in the published layout become one adapter: A's below
+    each other and B's on a diagonal.  Its rank is their sum, and its alpha is such that the
+    factor stays the same.
+    """
+    tensors: dict[str, Tensor] = {}
+    targets: dict[str, tuple[int, float]] = {}  # "attn.c_attn" -> rank, alpha
+    found = lora_layers(decoder)
+    for place in published_places(decoder.shape):
+        if not found.keys() & set(place.layers):
+            continue
+        layers = [decoder.get_submodule(name) for name in place.layers]
+        tensors |= {_PREFIX + place.module + key: t for key, t in _joined(layers).items()}
+        scale = next(layer.scale for layer in layers if isinstance(layer, LoraLinear))
+        rank = tensors[_PREFIX + place.module + _A].shape[0]
+        target = ".".join(place.module.split(".")[-2:])
+        size = rank, scale * (math.sqrt(rank) if cfg.rslora else rank)
+        assert targets.setdefault(target, size) == size, f"{target} differs between blocks"
+    whole = _whole(decoder) if cfg.embeddings else {}
+    tensors |= {f"{_PREFIX}{module}.weight": tensor for module, tensor in whole.items()}
+    settings = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+        "r": cfg.rank,
+        "lora_alpha": cfg.alpha,
+        "lora_dropout": cfg.dropout,
+        "use_rslora": cfg.rslora,
+        "use_dora": cfg.dora,
+        "bias": "none",
+        "fan_in_fan_out": decoder.shape.family == "gpt2",
+        "target_modules": list(targets),
+        "rank_pattern": {k: rank for k, (rank, _) in targets.items() if rank != cfg.rank},
+        "alpha_pattern": {k: a for k, (rank, a) in targets.items() if rank != cfg.rank},
+        "modules_to_save": [module.rpartition(".")[2] for module in whole] or None,
+    }
+    if cfg.embeddings and decoder.head is None:
+        settings["ensure_weight_tying"] = True
+    write_json(folder / ADAPTER_CONFIG, settings)
+    # Cloned, because tied tensors share memory, and safetensors refuses that.
+    plain = {name: t.detach().cpu().float().contiguous().clone() for name, t in tensors.items()}
+    save_file(plain, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+
+
+def _joined(layers: list[nn.Module]) -> dict[str, Tensor]:
+    """One adapter that does what those of these layers do, each on its part of the outputs."""
+    a, b, lengths = list[Tensor](), list[Tensor](), list[Tensor]()
+    for layer in layers:
+        assert isinstance(layer, Linear | LoraLinear), f"{type(layer).__name__} has no weight"
+        if isinstance(layer, LoraLinear):
+            a.append(layer.lora_a)
+            b.append(layer.lora_b)
+        else:
+            b.append(layer.weight.new_zeros(layer.weight.shape[0], 0))
+        length = layer.magnitude if isinstance(layer, LoraLinear) else layer.weight.norm(dim=1)
+        lengths += [] if length is None else [length]
+    out = {_A: torch.cat(a), _B: torch.block_diag(*b)}  # type: ignore[no-untyped-call]
+    # Where a part is not adapted, a row keeps the length that it has.
+    return out | ({_LENGTH: torch.cat(lengths)} if len(lengths) == len(layers) else {})
+
+
+def _whole(decoder: Decoder) -> dict[str, Tensor]:
+    """Embedding and head by their published layers; the same parameter twice when tied."""
+    places = published_places(decoder.shape)
+    embed = next(place.module for place in places if place.layers == ["embed"])
+    head = decoder.embed if decoder.head is None else decoder.head
+    return {embed: decoder.embed.weight, "lm_head": head.weight}
+
+
+def read_adapter(folder: Path, decoder: Decoder) -> None:
+    """Put the adapter of a PEFT folder, ours or anyone's, into its base, and freeze the rest.
+
+    The one adapter of a fused layer becomes one for each of our layers: its own rows of B, and
+    as much of A as they use.
+
+    Raises ``ConfigError`` for settings that are not supported, ``CheckpointError`` for weights
+    that are missing, unexpected or of another shape.
+    """
+    settings = read_json(folder / ADAPTER_CONFIG)
+    _refuse_what_is_not_read(settings, folder / ADAPTER_CONFIG)
+    try:
+        left = load_file(folder / ADAPTER_WEIGHTS)
+    except (OSError, SafetensorError) as e:
+        raise CheckpointError(
+            f"the adapter in {folder} cannot be read: {e}. Copy or download it again"
+        ) from e
+    freeze(decoder, embeddings=bool(settings.get("modules_to_save")))
+    for place in published_places(decoder.shape):
+        if f"{_PREFIX}{place.module}{_A}" in left and place.layers:
+            _spread(decoder, place, left, settings)
+    _take_whole(decoder, left)
+    if left:
+        raise CheckpointError(
+            f"the adapter in {folder} does not fit this base: {len(left)} unexpected tensors, "
+            f"such as {min(left)}"
+        )
+
+
+def _spread(
+    decoder: Decoder, place: Place, left: dict[str, Tensor], settings: dict[str, Any]
+) -> None:
+    """Take the adapter of one published layer, and put it beside each layer of ours."""
+    key, layers = _PREFIX + place.module, place.layers
+    sizes = [tuple(decoder.get_parameter(f"{name}.weight").shape) for name in layers]
+    n_out, n_in, rank = sum(size[0] for size in sizes), sizes[0][1], left[key + _A].shape[0]
+    a, b = _take(left, key + _A, (rank, n_in)), _take(left, key + _B, (n_out, rank))
+    dora = bool(settings.get("use_dora"))
+    lengths = _take(left, key + _LENGTH, (n_out,)) if dora else torch.zeros(n_out)
+    rows = [size[0] for size in sizes]
+    scale = _scale(settings, place.module, rank)
+    parts = zip(layers, torch.split(b, rows), torch.split(lengths, rows), strict=True)
+    for name, part, length_M in parts:
+        used = part.any(dim=0) if len(layers) > 1 else torch.ones(rank, dtype=torch.bool)
+        used[0] |= not used.any()  # a rank of 0 is none
+        layer = put_beside(decoder, name, rank=int(used.sum()), scale=scale, dora=dora)
+        with torch.no_grad():
+            layer.lora_a.copy_(a[used])
+            layer.lora_b.copy_(part[:, used])
+            if layer.magnitude is not None:
+                layer.magnitude.copy_(length_M)
+
+
+def _take_whole(decoder: Decoder, left: dict[str, Tensor]) -> None:
+    """Take the embedding and the head, where the adapter holds them whole."""
+    whole = {f"{_PREFIX}{module}.weight": p for module, p in _whole(decoder).items()}
+    held = {name: p for name, p in whole.items() if name in left}
+    values = [_take(left, name, tuple(p.shape)) for name, p in held.items()]
+    if held and decoder.head is None and not (len(values) == 2 and torch.equal(*values)):
+        raise CheckpointError("the adapter's head is not its embedding, and its base ties them")
+    for parameter, value in zip(held.values(), values, strict=True):
+        with torch.no_grad():
+            parameter.copy_(value)
+
+
+def _take(left: dict[str, Tensor], name: str, size: tuple[int, ...]) -> Tensor:
+    found = left.pop(name, None)
+    if found is None or tuple(found.shape) != size:
+        what = "is missing" if found is None else f"is {tuple(found.shape)}"
+        raise CheckpointError(f"the adapter does not fit this base: {name} {what}, wanted {size}")
+    return found
+
+
+def _scale(settings: dict[str, Any], module: str, rank: int) -> float:
+    """The factor of a layer's product: alpha, which may differ by layer, over rank or its root."""
+    patterns = settings.get("alpha_pattern") or {}
+    alphas = [alpha for key, alpha in patterns.items() if f".{module}".endswith(f".{key}")]
+    alpha = float([*alphas, settings["lora_alpha"]][0])
+    return alpha / (math.sqrt(rank) if settings.get("use_rslora") else rank)
+
+
+def _refuse_what_is_not_read(settings: dict[str, Any], file: Path) -> None:
+    """Raise ``ConfigError`` for every setting that would make the adapter compute otherwise."""
+    odd = {key: value for key, value in settings.items() if value and key not in _KNOWN}
+    wanted: dict[str, tuple[Any, ...]] = {
+        "peft_type": ("LORA",),
+        "bias": ("none", None),
+        # other ways to start change the weights of the base as well
+        "init_lora_weights": (True, False, None, "gaussian"),
+    }
+    odd |= {k: settings.get(k) for k, values in wanted.items() if settings.get(k) not in values}
+    patterns = settings.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict) or not all(re.fullmatch(r"[\w.]+", key) for key in patterns):
+        odd["alpha_pattern"], patterns = patterns, {}
+    alphas = {"lora_alpha": settings.get("lora_alpha"), **patterns}
+    odd |= {k: alpha for k, alpha in alphas.items() if not isinstance(alpha, int | float)}
+    if odd:
+        raise ConfigError([f"{file}: {k}: {v!r} is not supported" for k, v in odd.items()])
