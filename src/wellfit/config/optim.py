@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
@@ -248,7 +249,7 @@ class Adafactor(Grouped):
         float, Field(lt=0, ge=-1), Wanted("a number from -1 up to but not including 0", "-0.8")
     ] = -0.8
     """The squares are kept by 1 - step ** this; torch's name and default."""
-    clip_threshold: Positive = 1.0
+    clip_threshold: Annotated[float, Field(ge=1), Wanted("a number of at least 1", "1.0")] = 1.0
     """Largest root mean square of an update before the rate; torch calls it d."""
 
 
@@ -327,6 +328,13 @@ class CosineRestarts(Warmed):
     """How many times as long as the one before each cycle is."""
     floor: Fraction = 0.0
     """The rate at the end of a cycle, as a share of the peak."""
+
+    @model_validator(mode="after")
+    def _can_be_told_apart(self) -> CosineRestarts:
+        if self.growth > 1 and self.cycles * math.log(self.growth) > math.log(1e12):
+            text = f"{self.cycles} cycles, each {self.growth} times the one before, are more than"
+            raise conflict("cycles", f"{text} any run has steps for; write less, such as 4")
+        return self
 
 
 class Polynomial(Warmed):
@@ -417,7 +425,10 @@ class OneCycle(Warmed):
 
 
 class Cyclic(Warmed):
-    """Straight up from the floor to the peak and down again, over and over (arXiv:1506.01186)."""
+    """Straight up from the floor to the peak and down again, over and over (arXiv:1506.01186).
+
+    Its warm-up ends at the floor.
+    """
 
     kind: Literal["cyclic"] = "cyclic"
     cycle: Span = 0.1

@@ -81,7 +81,7 @@ class AdaptiveClip(Section):
 
 
 class GradientNoise(Section):
-    """Gaussian noise on every gradient, of variance eta / (1 + step) ** gamma (arXiv:1511.06807)."""
+    """Gaussian noise on gradients, of variance eta / (1 + step) ** gamma (arXiv:1511.06807)."""
 
     eta: Annotated[Positive, Field(examples=[0.01])] = 0.01
     """Variance at the first step."""

@@ -41,7 +41,7 @@ class Optimizers:
         matrices: Sequence[nn.Parameter],
     ) -> None:
         self.parts, self.peak_lr, self.matrices = parts, peak_lr, matrices
-        self.name_of: dict[Tensor, str] = {
+        self.name_of: dict[nn.Parameter, str] = {
             p: name for name, p in model.named_parameters() if p.requires_grad
         }
         held = [p for part in parts for group in part.param_groups for p in group["params"]]
@@ -53,7 +53,7 @@ class Optimizers:
         """Whether a step evaluates the loss again and again, along a line."""
         return isinstance(self.parts[0], torch.optim.LBFGS)
 
-    def step(self, lr_scale: float, again: Callable[[], Tensor]) -> None:
+    def step(self, lr_scale: float, again: Callable[[], Tensor] | None = None) -> None:
         """Update every parameter at ``lr_scale`` of its group's peak rate.
 
         ``again`` gives the loss at the weights as they are when it is called, with gradients;
@@ -66,6 +66,7 @@ class Optimizers:
                     moved = [p.detach() for p in group["params"] if p.grad is not None]
                     torch._foreach_mul_(moved, 1 - group["lr"] * decay)
             if isinstance(part, torch.optim.LBFGS):
+                assert again is not None, "a line search has to evaluate the loss"
                 _search(part, again)
             else:
                 part.step()
@@ -87,7 +88,8 @@ class Optimizers:
         """All that the optimizers remember, under ``parameter/key``."""
         named = NamedState({}, {})
         for part in self.parts:
-            for p, state in part.state.items():
+            states: Mapping[Any, dict[str, Any]] = part.state
+            for p, state in states.items():
                 for key, value in state.items():
                     name = f"{self.name_of[p]}/{key}"
                     if isinstance(value, Tensor):
@@ -98,6 +100,9 @@ class Optimizers:
 
     def load_named_state(self, named: NamedState) -> None:
         """Put back what ``named_state`` returned, in place of all that is there.
+
+        Tensors are copied: a file's lie in memory as they come, and the last bit of a dot product
+        depends on where its operands begin.
 
         Raises ``KeyError`` for a parameter that this model does not have: a state that fits no
         parameter means that the checkpoint is of another recipe.
@@ -114,7 +119,7 @@ class Optimizers:
                 state, group, p = owner[parameter]
                 # a count of steps stays on the host, but where the kernel itself reads it
                 stays = key == "step" and not (group.get("fused") or group.get("capturable"))
-                state[key] = value if stays else value.to(p.device)
+                state[key] = value.to("cpu" if stays else p.device, copy=True)
         for name, value in named.plain.items():
             parameter, _, key = name.rpartition("/")
             state, _, p = owner[parameter]
@@ -152,7 +157,7 @@ def _taken_apart(name: str, value: object, tensors: dict[str, Tensor]) -> Any:
 def _put_together(value: Any, tensors: Mapping[str, Tensor], device: torch.device) -> Any:
     match value:
         case {"tensor": name}:
-            return tensors[name].to(device)
+            return tensors[name].to(device, copy=True)
         case list():
             return [_put_together(item, tensors, device) for item in value]
         case _:

@@ -33,8 +33,8 @@ def lr_scale(cfg: Schedule, step: int, *, total: int) -> float:
     rising = steps_of(cfg.warmup, total=total)
     if isinstance(cfg, OneCycle):
         return one_cycle(step, rise=rising, total=total, start=cfg.start, floor=cfg.floor)
-    if step + 1 < rising:
-        return (step + 1) / rising  # never 0, so that step 0 learns
+    if step + 1 < rising:  # never 0, so that step 0 learns
+        return (step + 1) / rising * (cfg.floor if isinstance(cfg, Cyclic) else 1.0)
     since = max(0, step - rising)
     # The last update is at step total - 1 and still learns: progress 1 would come after it.
     progress = min(1.0, since / max(1, total - rising))
@@ -56,13 +56,13 @@ def lr_scale(cfg: Schedule, step: int, *, total: int) -> float:
             passed = [m for m in cfg.milestones if step >= steps_of(m, total=total)]
             return float(cfg.gamma ** len(passed))
         case InverseSqrt():
-            return math.sqrt(max(1, rising) / (max(1, rising) + since))
+            return math.sqrt(max(1, rising) / float(max(1, rising) + since))
         case Wsd():
             return stable_decay(progress, decay=cfg.decay, floor=cfg.floor)
         case Cyclic():
-            height = cfg.gamma ** (since // max(2, steps_of(cfg.cycle, total=total)))
-            up = triangle(since, cycle=max(2, steps_of(cfg.cycle, total=total)))
-            return falling(height * up, floor=cfg.floor)
+            cycle = max(2, steps_of(cfg.cycle, total=total))
+            height = float(cfg.gamma ** (since // cycle))
+            return falling(height * triangle(since, cycle=cycle), floor=cfg.floor)
         case Plateau() | Constant():
             return 1.0
         case never:
@@ -89,14 +89,14 @@ def half_cosine(progress: float) -> float:
 
 def cycle_progress(progress: float, *, cycles: int, growth: int) -> float:
     """How far the cycle has come in which ``progress`` lies, each ``growth`` times the last."""
-    units = sum(growth**i for i in range(cycles))
-    at = progress * units
-    for i in range(cycles):
-        length = growth**i
-        if at < length - 1e-9 * units:  # a border belongs to the cycle that begins there
-            return max(0.0, at / length)
-        at -= length
-    return 1.0
+    if growth == 1:
+        at = progress * cycles
+        begun = math.floor(at + 1e-9)  # a border belongs to the cycle that begins there
+        return max(0.0, at - begun)
+    # The first i cycles are (growth**i - 1) / (growth - 1) times the first one.
+    at = progress * (growth**cycles - 1) + 1
+    begun = math.floor(math.log(at, growth) + 1e-9)
+    return max(0.0, (at - growth**begun) / (growth**begun * (growth - 1)))
 
 
 def stable_decay(progress: float, *, decay: float, floor: float) -> float:

@@ -72,7 +72,7 @@ class TrainState:
             ) from e
         device = next(self.model.parameters()).device
         averaged = contents.tensors.get("average", {})
-        weights = {name: w.to(device) for name, w in averaged.items()}
+        weights = {name: w.to(device, copy=True) for name, w in averaged.items()}
         kept["average"] = Average(kept["average"], weights)
         for name, kind in (("stop", StopState), ("plateau", PlateauState), ("norms", NormHistory)):
             kept[name] = kind(**kept[name])

@@ -112,8 +112,8 @@ def train_step(
 @torch.no_grad()
 def add_penalties(matrices: Sequence[nn.Parameter], *, l1: float, l2: float) -> None:
     """Add the gradient of ``l1`` sum |w| + ``l2`` / 2 sum w**2 to that of each matrix."""
-    moved = [p for p in matrices if p.grad is not None] if l1 or l2 else []
-    grads = [p.grad for p in moved if p.grad is not None]
+    moved = [p.detach() for p in matrices if p.grad is not None] if l1 or l2 else []
+    grads = [p.grad for p in matrices if p.grad is not None]
     if l2:
         torch._foreach_add_(grads, moved, alpha=l2)
     if l1:
@@ -127,7 +127,9 @@ def half_squares(matrices: Sequence[nn.Parameter], *, l2: float) -> float:
 
 
 @torch.no_grad()
-def add_noise(name_of: Mapping[Tensor, str], noise: GradientNoise, *, seed: int, step: int) -> None:
+def add_noise(
+    name_of: Mapping[nn.Parameter, str], noise: GradientNoise, *, seed: int, step: int
+) -> None:
     """Add Gaussian noise of variance eta / (1 + step) ** gamma to every gradient.
 
     A function of (seed, step, name of the parameter), so every rank draws the same.
