@@ -1,4 +1,4 @@
-"""Schedules: tables worked by hand, and the curves of torch and transformers where they have one."""
+"""Schedules: tables worked by hand, and the curves of torch and transformers."""
 
 from __future__ import annotations
 
