@@ -87,6 +87,20 @@ CASES: dict[str, dict[str, Any]] = {
         "model": {"kind": "pretrained", "lora": {"rank": 4, "dropout": 0.1, "dora": True}},
         "optim.kind": "adamw",
     },
+    "sgd, plateau, averages, adaptive clip": {
+        "optim": {"kind": "sgd", "lr": 0.3},
+        "schedule": {"kind": "plateau", "patience": 1, "threshold": 0.1},
+        "regularize.average": {"kind": "ema", "decay": 0.9},
+        "regularize.clip": {"kind": "adaptive", "z": 1.0},
+        "stop.restore_best": False,
+    },
+    "schedule-free, noise, penalties": {
+        "optim": {"kind": "schedule-free-adamw", "groups": [{"match": "head*", "lr_scale": 0.5}]},
+        "schedule.kind": "constant",
+        "regularize.gradient_noise": {"eta": 0.01},
+        "regularize.l1": 1e-4,
+        "regularize.l2": 1e-4,
+    },
 }
 
 
@@ -152,7 +166,9 @@ def differences(whole: Path, killed: Path) -> list[str]:
     last = [committed(path / "checkpoints")[-1] for path in (whole, killed)]
     if last[0].step != last[1].step:
         found.append(f"last step {last[1].step}, not {last[0].step}")
-    for file in ("model.safetensors", "optimizer.safetensors"):
+    files = [{file.name for file in c.path.glob("*.safetensors")} for c in last]
+    found += sorted(files[0] ^ files[1])
+    for file in sorted(files[0] & files[1]):
         if not _same_tensors(last[0].path / file, last[1].path / file):
             found.append(file)
     if not _same_tensors(whole / "model/model.safetensors", killed / "model/model.safetensors"):

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from wellfit.config.data import BpeTokenizer, Data, Tokenizer
 from wellfit.config.fields import Section, Wanted, conflict
 from wellfit.config.model import Decoder, Model, Pretrained
-from wellfit.config.optim import Linear, Muon, Optim, Schedule
+from wellfit.config.optim import Lbfgs, Linear, Muon, Optim, Schedule, ScheduleFreeAdamW
 from wellfit.config.task import LanguageModel, Task
 from wellfit.config.train import Checkpoint, Evaluate, Regularize, Stop, Train
 from wellfit.units import Duration
@@ -68,3 +68,33 @@ class Recipe(Section):
                 "for example 2%",
             )
         return self
+
+    @model_validator(mode="after")
+    def _optimizer_fits(self) -> Recipe:
+        match self.optim:
+            case ScheduleFreeAdamW():
+                wrong = [] if self.schedule.kind == "constant" else ["schedule.kind: constant"]
+                wrong += ["regularize.average: null"] if self.regularize.average else []
+                why = "averages its weights in place of a schedule"
+            case Lbfgs():
+                wrong, why = _not_plain(self), "searches along a line, on one plain function"
+            case _:
+                return self
+        if wrong:
+            raise conflict("optim.kind", f"{self.optim.kind} {why}; write {', '.join(wrong)}")
+        return self
+
+
+def _not_plain(recipe: Recipe) -> list[str]:
+    """What to write where the loss of a recipe is not one plain function of the weights."""
+    r, schedule = recipe.regularize, recipe.schedule
+    needed = {
+        "schedule.kind: constant": schedule.kind != "constant",
+        "schedule.warmup: 0": schedule.warmup != 0,
+        "regularize.dropout: 0": r.disturbs,
+        "regularize.weight_decay: 0": r.weight_decay not in (0, "auto"),
+        "regularize.l1: 0": r.l1 != 0,
+        "regularize.clip: null": r.clip is not None,
+        "regularize.gradient_noise: null": r.gradient_noise is not None,
+    }
+    return [line for line, is_wrong in needed.items() if is_wrong]

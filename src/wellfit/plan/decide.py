@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ import torch
 from wellfit.config import (
     Classify,
     Explained,
+    Lbfgs,
+    MeanAverage,
     PretrainedTokenizer,
     Recipe,
     Regress,
@@ -24,7 +27,7 @@ from wellfit.config import (
     recipe_from_dict,
     to_dict,
 )
-from wellfit.data import Feed, Prepared
+from wellfit.data import Feed, Prepared, train_feed
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Resolved, Shape, resolve_model
 from wellfit.plan import laws
@@ -92,7 +95,12 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
         choices["tokenizer.path"] = Choice(path, "the same files from anywhere", "")
     choices |= sizes
     batch = recipe.train.batch
-    if batch == "auto":
+    if isinstance(recipe.optim, Lbfgs):
+        long, packed = recipe.data.long, recipe.data.pack
+        feed = train_feed(data.splits["train"], context=shape.context, long=long, packed=packed)
+        choices["train.batch"] = laws.whole_batch(batch, feed.n_rows)
+        batch = feed.n_rows
+    elif batch == "auto":
         choices["train.batch"] = laws.batch(shape, data.splits["train"])
         batch = int(choices["train.batch"].value)
     if recipe.train.micro_batch == "auto":
@@ -153,20 +161,26 @@ def decide_horizon(decision: Decision, feed: Feed, seen: Rehearsal) -> Decision:
     if every == "auto":
         choices["evaluate.every"] = laws.evaluate_every(steps)
     elif every.unit != "steps":
-        span = in_steps(every, recipe, feed, step_s=seen.step_s)
+        span = in_steps(every, recipe=recipe, feed=feed, step_s=seen.step_s)
         choices["evaluate.every"] = Choice(Duration(span, "steps"), f"{every}", "measured")
     kept = recipe.checkpoint.every
     if kept.unit in ("tokens", "epochs"):
-        span = in_steps(kept, recipe, feed, step_s=seen.step_s)
+        span = in_steps(kept, recipe=recipe, feed=feed, step_s=seen.step_s)
         choices["checkpoint.every"] = Choice(Duration(span, "steps"), f"{kept}", "measured")
-    warmup = getattr(recipe.schedule, "warmup", 0.0)
-    if isinstance(warmup, Duration) and warmup.unit != "steps":
-        span = in_steps(warmup, recipe, feed, step_s=seen.step_s)
-        choices["schedule.warmup"] = Choice(Duration(span, "steps"), f"{warmup}", "measured")
+    spans = {f"schedule.{name}": value for name, value in recipe.schedule}
+    if isinstance(recipe.regularize.average, MeanAverage):
+        spans["regularize.average.every"] = recipe.regularize.average.every
+    for key, value in spans.items():
+        asked = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(span, Duration) and span.unit != "steps" for span in asked):
+            steps_of = partial(in_steps, recipe=recipe, feed=feed, step_s=seen.step_s)
+            out = [f"{steps_of(s)} steps" if isinstance(s, Duration) else s for s in asked]
+            reason = ", ".join(map(str, asked))
+            choices[key] = Choice(out if isinstance(value, tuple) else out[0], reason, "measured")
     return decision.with_choices(choices)
 
 
-def in_steps(span: Duration, recipe: Recipe, feed: Feed, *, step_s: float) -> int:
+def in_steps(span: Duration, *, recipe: Recipe, feed: Feed, step_s: float) -> int:
     """A duration as a number of steps, at least 1."""
     batch = known(recipe.train.batch)
     match span.unit:
