@@ -29,9 +29,11 @@ import torch
 from safetensors.torch import load_file
 
 from wellfit.checkpoint import committed
-from wellfit.config import load_dict
+from wellfit.config import Decoder, load_dict
+from wellfit.model import build_decoder, resolve_shape, write_published
 from wellfit.report import NoScreen
 from wellfit.store import RunDir, read_run
+from wellfit.tokenizer import char_tokenizer
 from wellfit.train import resume, start
 
 _LONGEST_S = 120.0
@@ -72,6 +74,33 @@ CASES: dict[str, dict[str, Any]] = {
         "model.family": "gpt2",
         "schedule.kind": "wsd",
     },
+    "published weights, every noise": {
+        "model": {"kind": "pretrained"},
+        "optim.kind": "adamw",
+        "regularize.dropout": dict.fromkeys(
+            ("embedding", "attention", "residual", "mlp", "head"), 0.1
+        ),
+        "regularize.stochastic_depth": 0.2,
+        "regularize.neftune": 5.0,
+    },
+    "lora, dora, dropout": {
+        "model": {"kind": "pretrained", "lora": {"rank": 4, "dropout": 0.1, "dora": True}},
+        "optim.kind": "adamw",
+    },
+    "sgd, plateau, averages, adaptive clip": {
+        "optim": {"kind": "sgd", "lr": 0.3},
+        "schedule": {"kind": "plateau", "patience": 1, "threshold": 0.1},
+        "regularize.average": {"kind": "ema", "decay": 0.9},
+        "regularize.clip": {"kind": "adaptive", "z": 1.0},
+        "stop.restore_best": False,
+    },
+    "schedule-free, noise, penalties": {
+        "optim": {"kind": "schedule-free-adamw", "groups": [{"match": "head*", "lr_scale": 0.5}]},
+        "schedule.kind": "constant",
+        "regularize.gradient_noise": {"eta": 0.01},
+        "regularize.l1": 1e-4,
+        "regularize.l2": 1e-4,
+    },
 }
 
 
@@ -88,6 +117,8 @@ def drill(text: Path, folder: Path, case: str, *, chains: list[int], seed: int) 
     """Train ``case`` undisturbed, then once per chain with that many kills."""
     draw = random.Random(seed)
     recipe = {**BASE, "data.path": str(text), "data.cache": str(folder / "cache"), **CASES[case]}
+    if "model" in recipe:
+        recipe = _on_a_base(recipe, text, folder / "base")
     whole = folder / "undisturbed"
     t0 = time.monotonic()
     _finish(lambda: start(load_dict(recipe), whole, NoScreen()))
@@ -109,6 +140,16 @@ def drill(text: Path, folder: Path, case: str, *, chains: list[int], seed: int) 
     return done
 
 
+def _on_a_base(recipe: dict[str, Any], text: Path, base: Path) -> dict[str, Any]:
+    """The recipe with a published model of random weights to start from."""
+    tokenizer = char_tokenizer(text.read_text(encoding="utf-8"), separate=True)
+    own = {key.partition(".")[2]: v for key, v in recipe.items() if key.startswith("model.")}
+    shape = resolve_shape(Decoder(family="llama", **own), vocab=tokenizer.vocab_size)
+    write_published(base, build_decoder(shape, seed=1), tokenizer)
+    kept = {k: v for k, v in recipe.items() if not k.startswith(("model.", "tokenizer"))}
+    return {**kept, "model": {**recipe["model"], "path": str(base)}}
+
+
 def differences(whole: Path, killed: Path) -> list[str]:
     """What the two finished runs do not have in common; empty when they are bit-equal."""
     found = []
@@ -125,7 +166,9 @@ def differences(whole: Path, killed: Path) -> list[str]:
     last = [committed(path / "checkpoints")[-1] for path in (whole, killed)]
     if last[0].step != last[1].step:
         found.append(f"last step {last[1].step}, not {last[0].step}")
-    for file in ("model.safetensors", "optimizer.safetensors"):
+    files = [{file.name for file in c.path.glob("*.safetensors")} for c in last]
+    found += sorted(files[0] ^ files[1])
+    for file in sorted(files[0] & files[1]):
         if not _same_tensors(last[0].path / file, last[1].path / file):
             found.append(file)
     if not _same_tensors(whole / "model/model.safetensors", killed / "model/model.safetensors"):

@@ -10,12 +10,16 @@ import torch
 from bench.resume import CASES, differences, drill, some_text
 from wellfit.store import read_run
 
-# 20 kills in all, with chains of two and of five; every other one is aimed into a save
+# 30 kills in all, with chains of two, three and five; every other one is aimed into a save
 CHAINS = {
     "muon, dropout, accumulation": [1, 5],
     "adamw, cosine, bpe": [2, 2],
     "early stop, high rate": [5],
     "float32, gpt2, wsd": [2, 3],
+    "published weights, every noise": [3],
+    "lora, dora, dropout": [3],
+    "sgd, plateau, averages, adaptive clip": [2],
+    "schedule-free, noise, penalties": [2],
 }
 
 

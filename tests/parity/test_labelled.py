@@ -44,8 +44,10 @@ def labelled(name: str, outputs: int = 3, pool: str = "last") -> Shape:
 
 
 def padded_rows(pad_id: int) -> torch.Tensor:
-    """Three texts, one a row, padded on the right."""
-    tokens_BT = random_tokens(3, 24, vocab=36)  # 36 ends a text, and pads
+    """Three texts, one a row, padded on the right; each ends in the token for that, 36."""
+    tokens_BT = random_tokens(3, 24, vocab=36)
+    tokens_BT[torch.arange(3), LENGTHS_B - 1] = 36
+    tokens_BT[0, 5] = pad_id  # which may well stand in a text
     return tokens_BT.where(torch.arange(24) < LENGTHS_B[:, None], pad_id)
 
 
@@ -58,7 +60,7 @@ def test_transformers_gives_the_same_outputs_and_names_to_padded_texts(name, tmp
     )
     # every weight found its place
     assert not any(loading.values()), loading
-    tokens_BT = padded_rows(tokenizer.eos_id)
+    tokens_BT = padded_rows(theirs.config.pad_token_id)
     with torch.no_grad():
         ours_BO = decoder.outputs_of(tokens_BT, LENGTHS_B)
         theirs_BO = theirs.eval()(tokens_BT).logits
@@ -84,13 +86,13 @@ def test_a_classifier_of_theirs_is_read(names, tmp_path):
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=24,
-        pad_token_id=36,
+        pad_token_id=0,
         id2label=dict(enumerate(names)),
         label2id={name: i for i, name in enumerate(names)},
     )
     theirs = transformers.LlamaForSequenceClassification(config).eval()
     theirs.save_pretrained(tmp_path)
-    ours, tokens_BT = read_published(tmp_path), padded_rows(36)
+    ours, tokens_BT = read_published(tmp_path), padded_rows(0)
     with torch.no_grad():
         # same weights, same function
         torch.testing.assert_close(
@@ -102,7 +104,7 @@ def test_a_classifier_of_theirs_is_read(names, tmp_path):
 
 @pytest.mark.parametrize("pool", ["last", "mean"])
 def test_padding_does_not_touch_a_text(pool):
-    decoder, tokens_BT = random_decoder(labelled("llama", pool=pool)), padded_rows(36)
+    decoder, tokens_BT = random_decoder(labelled("llama", pool=pool)), padded_rows(0)
     together_BO = decoder.outputs_of(tokens_BT, LENGTHS_B)
     for row, length in enumerate(LENGTHS_B.tolist()):
         alone_BO = decoder.outputs_of(tokens_BT[row : row + 1, :length], LENGTHS_B[row : row + 1])

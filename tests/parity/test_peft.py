@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import pytest
@@ -9,8 +10,15 @@ import torch
 
 from tests.tiny_models import SHAPES, random_decoder, random_tokens, randomize
 from wellfit.config import Lora
-from wellfit.model import add_lora, merge, read_adapter, read_published, write_adapter
-from wellfit.model.publish import write_model
+from wellfit.model import (
+    add_lora,
+    lora_layers,
+    merge,
+    read_adapter,
+    read_published,
+    write_adapter,
+)
+from wellfit.model.publish import read_weights, write_model
 
 transformers = pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
@@ -27,7 +35,16 @@ SETTINGS = {
     "one layer": {"targets": "down"},
     "mlp, and embeddings": {"targets": "mlp", "embeddings": True},
 }
-BASES = ["llama, shared heads, tied, bias", "qwen3", "gpt2", "gpt2, relu2, untied", "nanochat"]
+BASES = [
+    "llama, shared heads, tied, bias",
+    "qwen3",
+    "gpt2",
+    "gpt2, relu2, untied",
+    "nanochat",
+    "qwen2",
+    "mistral",
+    "gemma3_text",
+]
 
 
 def adapted(name: str, cfg: Lora):
@@ -44,8 +61,13 @@ def adapted(name: str, cfg: Lora):
 
 def load(folder):
     """Their model with the adapter that lies in it, as anybody loads it."""
-    base = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
     return peft.PeftModel.from_pretrained(base, folder / "adapter", is_trainable=True).eval()
+
+
+def sizes(decoder) -> dict[str, tuple[int, ...]]:
+    """Shapes of what is trained."""
+    return {name: tuple(p.shape) for name, p in decoder.named_parameters() if p.requires_grad}
 
 
 def difference(one, other) -> float:
@@ -76,6 +98,7 @@ def test_peft_computes_our_logits_from_our_files(name, setting, tmp_path):
     back = read_published(tmp_path)
     read_adapter(tmp_path / "adapter", back)
     assert difference(decoder, back) < TOLERANCE
+    assert sizes(back) == sizes(decoder)
     # merged, by them and by us
     assert difference(merge(decoder), theirs.merge_and_unload()) < TOLERANCE
 
@@ -103,23 +126,56 @@ def test_gradients_are_those_of_peft(dora, tmp_path):
             torch.testing.assert_close(grad, found[match], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["gpt2", "llama", "gemma3_text"])
+def test_peft_computes_the_outputs_of_a_labelled_task(name, tmp_path):
+    cfg = Lora(rank=RANK, alpha=5.0)
+    shape = dataclasses.replace(SHAPES[name], outputs=3)
+    write_model(tmp_path, random_decoder(SHAPES[name]), eos_id=None)
+    decoder = random_decoder(shape)
+    read_weights(tmp_path, decoder)
+    add_lora(decoder, cfg, seed=1)
+    randomize(decoder.score, seed=2)
+    for layer in lora_layers(decoder).values():
+        randomize(torch.nn.ParameterList([layer.lora_b]), seed=3)
+    (tmp_path / "adapter").mkdir()
+    write_adapter(tmp_path / "adapter", decoder, cfg, base=str(tmp_path))
+    labelled = transformers.AutoModelForSequenceClassification
+    base = labelled.from_pretrained(tmp_path, num_labels=3, attn_implementation="eager")
+    theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    tokens_BT = random_tokens(1, 24)
+    back = random_decoder(shape, seed=9)
+    read_weights(tmp_path, back)
+    read_adapter(tmp_path / "adapter", back)
+    with torch.no_grad():
+        ours = [d.outputs_of(tokens_BT, torch.tensor([24])) for d in (decoder, back)]
+        torch.testing.assert_close(theirs(tokens_BT).logits, ours[0], rtol=0, atol=TOLERANCE)
+        # its head comes from the adapter too
+        torch.testing.assert_close(ours[1], ours[0], rtol=0, atol=TOLERANCE)
+
+
 THEIRS = {
     "all": {"target_modules": "all-linear"},
     "patterns": {"rank_pattern": {"q_proj": 5}, "alpha_pattern": {"self_attn.q_proj": 3}},
     "rsLoRA": {"use_rslora": True},
     "DoRA": {"use_dora": True, "target_modules": "all-linear"},
     "embeddings": {"modules_to_save": ["embed_tokens", "lm_head"]},
+    "fused": {"target_modules": ["c_attn"], "fan_in_fan_out": True},
 }
 
 
 @pytest.mark.parametrize("setting", THEIRS)
 def test_we_compute_their_logits_from_their_files(setting, tmp_path):
-    write_model(tmp_path, random_decoder(SHAPES["llama, other base"]), eos_id=None)
+    shape = SHAPES["gpt2" if setting == "fused" else "llama, other base"]
+    write_model(tmp_path, random_decoder(shape), eos_id=None)
     model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     wanted = {"r": 4, "lora_alpha": 6, "target_modules": ["q_proj", "v_proj"], **THEIRS[setting]}
     theirs = peft.get_peft_model(model, peft.LoraConfig(**wanted)).eval()
     trained = torch.nn.ParameterList(p for p in theirs.parameters() if p.requires_grad)
     randomize(trained, seed=3)
+    if setting == "fused":
+        with torch.no_grad():
+            trained[1][:32] = 0  # B's rows of q
+            trained[3][0] = 0  # and, in the next block, one row alone
     theirs.save_pretrained(tmp_path / "adapter")
     ours = read_published(tmp_path)
     read_adapter(tmp_path / "adapter", ours)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from string import Formatter
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias, TypeVar
 
-from annotated_types import Ge, Gt, Lt
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -42,7 +42,12 @@ def known(value: T | Auto) -> T:
 
 
 class Section(BaseModel):
-    """A part of the recipe: frozen, strict, closed, and documented by its own docstrings."""
+    """A part of the recipe: frozen, strict, closed, and documented by its own docstrings.
+
+    A plain value in place of a section that has ``spread`` is that of each of those keys.
+    """
+
+    spread: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(
         frozen=True,
@@ -115,6 +120,13 @@ def read_span(value: object) -> Duration | float:
         return parse_duration(value)
     except ValueError as e:
         raise ValueError(f"{e}, or a share of the run such as 2%") from None
+
+
+def read_spans(value: object) -> tuple[Duration | float, ...]:
+    """A list of durations and shares of the run.  Raises ``ValueError``."""
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError(f"{show(value)} is not a list of shares; write for example [50%, 75%]")
+    return tuple(read_span(item) for item in value)
 
 
 def read_size(value: object) -> int:
@@ -256,6 +268,7 @@ Name: TypeAlias = Annotated[
 ]
 Wording: TypeAlias = Annotated[Name, AfterValidator(_has_sound_blanks)]
 Decay: TypeAlias = Annotated[float, Ge(0), Lt(1)]
+Share: TypeAlias = Annotated[float, Gt(0), Le(1), Wanted("a number above 0 and at most 1", "0.5")]
 Momentum: TypeAlias = Annotated[Decay, Wanted("a number from 0 up to but not including 1", "0.95")]
 Betas: TypeAlias = Annotated[
     tuple[Decay, Decay],
@@ -274,6 +287,19 @@ Span: TypeAlias = Annotated[
     PlainSerializer(lambda v: v if isinstance(v, float) else str(v), return_type=str | float),
     WithJsonSchema({"anyOf": [*_FRACTION_SCHEMA["anyOf"], _DURATION_SCHEMA]}),
     Wanted("a share of the run such as 2%, or a duration such as 100 steps", "2%"),
+]
+Spans: TypeAlias = Annotated[
+    tuple[Duration | float, ...],
+    PlainValidator(read_spans),
+    PlainSerializer(lambda v: [x if isinstance(x, float) else str(x) for x in v]),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"anyOf": [*_FRACTION_SCHEMA["anyOf"], _DURATION_SCHEMA]},
+            "minItems": 1,
+        }
+    ),
+    Wanted("a list of shares of the run, or of durations", "[50%, 75%]"),
 ]
 Length: TypeAlias = Annotated[
     Duration,

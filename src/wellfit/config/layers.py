@@ -11,6 +11,7 @@ from wellfit.config.reading import MAX_DEPTH, Entry, Origin, Path, Problem, Tree
 from wellfit.config.recipe import Recipe
 from wellfit.config.structure import (
     can_be_null,
+    default_section,
     dotted,
     kind_of,
     section_for,
@@ -76,6 +77,7 @@ def lay(
     are left out, and a notice says so; so are all where ``over`` gives the section ``whole``.
     ``section`` and ``path`` are those of both trees.
     """
+    base, over = spelled_out(base, section), spelled_out(over, section)
     merged = dict(base)
     for key, entry in over.items():
         below, here = base.get(key), (*path, key)
@@ -92,6 +94,23 @@ def lay(
         laid = lay(kept, entry.value, notices, whole=whole, section=inner, path=here)
         merged[key] = Entry(laid, entry.origin)
     return merged
+
+
+def spelled_out(tree: Tree, section: type[Section] | None) -> Tree:
+    """``tree`` with every plain value that a section spreads over its keys written to each."""
+    out = {}
+    for key, entry in tree.items():
+        field = section.model_fields.get(key) if section else None
+        inner = default_section(field) if field and variants(field.annotation) else None
+        if isinstance(entry.value, dict):
+            inner = section_for(field, plain(entry.value)) if inner and field else None
+            entry = entry._replace(value=spelled_out(entry.value, inner))
+        elif inner and inner.spread and isinstance(entry.value, str | float | int):
+            keys, first = inner.spread, inner.model_fields[inner.spread[0]]
+            keys = keys if accepts(first, entry.value) else keys[:1]  # one wrong value, one error
+            entry = Entry(dict.fromkeys(keys, entry), entry.origin)
+        out[key] = entry
+    return out
 
 
 def _fitting(base: Tree, over: Tree, field: FieldInfo, path: Path, notices: list[str]) -> Tree:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from wellfit.config.data import BpeTokenizer, Data, Tokenizer
 from wellfit.config.fields import Section, Wanted, conflict
-from wellfit.config.model import Decoder, Model
-from wellfit.config.optim import Linear, Muon, Optim, Schedule
+from wellfit.config.model import Decoder, Model, Pretrained
+from wellfit.config.optim import Lbfgs, Linear, Muon, Optim, Schedule, ScheduleFreeAdamW
 from wellfit.config.task import LanguageModel, Task
 from wellfit.config.train import Checkpoint, Evaluate, Regularize, Stop, Train
 from wellfit.units import Duration
@@ -27,7 +27,7 @@ class Recipe(Section):
     data: Data
     """Which text to learn from, how it is read, and what is kept back."""
     tokenizer: Tokenizer = BpeTokenizer()
-    """How text becomes tokens."""
+    """How text becomes tokens; left out with a pretrained model, its own tokenizer."""
     model: Model = Decoder()
     """The shape of the model."""
     train: Train
@@ -45,6 +45,18 @@ class Recipe(Section):
     checkpoint: Checkpoint = Checkpoint()
     """How often the run is saved, so that it can go on after a crash."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tokenizer_of_the_model(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "tokenizer" in given:
+            return given
+        model = given.get("model")
+        if isinstance(model, Pretrained):
+            model = model.model_dump()
+        if isinstance(model, dict) and model.get("kind") == "pretrained" and "path" in model:
+            return {**given, "tokenizer": {"kind": "pretrained", "path": model["path"]}}
+        return given
+
     @model_validator(mode="after")
     def _warmup_fits(self) -> Recipe:
         warmup, budget = self.schedule.warmup, self.train.budget
@@ -56,3 +68,33 @@ class Recipe(Section):
                 "for example 2%",
             )
         return self
+
+    @model_validator(mode="after")
+    def _optimizer_fits(self) -> Recipe:
+        match self.optim:
+            case ScheduleFreeAdamW():
+                wrong = [] if self.schedule.kind == "constant" else ["schedule.kind: constant"]
+                wrong += ["regularize.average: null"] if self.regularize.average else []
+                why = "averages its weights in place of a schedule"
+            case Lbfgs():
+                wrong, why = _not_plain(self), "searches along a line, on one plain function"
+            case _:
+                return self
+        if wrong:
+            raise conflict("optim.kind", f"{self.optim.kind} {why}; write {', '.join(wrong)}")
+        return self
+
+
+def _not_plain(recipe: Recipe) -> list[str]:
+    """What to write where the loss of a recipe is not one plain function of the weights."""
+    r, schedule = recipe.regularize, recipe.schedule
+    needed = {
+        "schedule.kind: constant": schedule.kind != "constant",
+        "schedule.warmup: 0": schedule.warmup != 0,
+        "regularize.dropout: 0": r.disturbs,
+        "regularize.weight_decay: 0": r.weight_decay not in (0, "auto"),
+        "regularize.l1: 0": r.l1 != 0,
+        "regularize.clip: null": r.clip is not None,
+        "regularize.gradient_noise: null": r.gradient_noise is not None,
+    }
+    return [line for line, is_wrong in needed.items() if is_wrong]

@@ -163,6 +163,10 @@ def json_schema() -> dict[str, Any]:
             if variant is not default_section(key.field):
                 # else a section without a kind would match several, and "one of" would refuse it
                 described.setdefault("required", []).insert(0, "kind")
+            if variant.spread:  # one value in place of the mapping
+                holder = definitions[key.section.__name__]["properties"][key.path[-1]]
+                one = described["properties"][variant.spread[0]]["anyOf"]
+                holder["anyOf"] = [{"$ref": holder.pop("$ref")}, *one]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

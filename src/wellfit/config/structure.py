@@ -74,7 +74,9 @@ def wanted(field: FieldInfo) -> Wanted:
         words = [*options(field), *(["null"] if can_be_null(field) else [])]
         return Wanted(one_of(words), words[0])
     example = field.examples[0] if field.examples else said.example
-    return Wanted(said.what, example if isinstance(example, str) else f"{example:g}")
+    if isinstance(example, (int, float)):
+        return Wanted(said.what, f"{example:g}")
+    return Wanted(said.what, example if isinstance(example, str) else f"[{', '.join(example)}]")
 
 
 def one_of(words: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ from wellfit.data.split import assign, whole
 from wellfit.data.stream import Labels, Split
 from wellfit.data.vocabulary import round_trip, tokenizer_for
 from wellfit.errors import DataError
-from wellfit.tokenizer import Tokenizer, load_tokenizer
+from wellfit.tokenizer import Tokenizer, load_tokenizer, local_folder
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def _key(sources: Sources, work: _Work, reporter: Reporter) -> str:
     if isinstance(tokenizer, Tokenizer):
         says["split"], tokens = None, {"fingerprint": tokenizer.fingerprint}
     elif isinstance(tokenizer, config.PretrainedTokenizer):
-        tokens = {"fingerprint": load_tokenizer(Path(tokenizer.path)).fingerprint}
+        tokens = {"fingerprint": load_tokenizer(local_folder(tokenizer.path)).fingerprint}
     else:
         tokens = tokenizer.model_dump(mode="json")
     if data.pattern is None:  # as before there were patterns, so that keys stay what they were
@@ -194,7 +194,7 @@ def _make(sources: Sources, work: _Work, folder: Path, reporter: Reporter) -> di
     assignment = whole(table) if given else assign(table, data, cuts_documents=form is None)
     corpus = Corpus(sources, data, table, assignment, form)
     tokenizer = _tokenizer(corpus, asked, folder / "tokenizer", reporter)
-    separate = tokenizer.eos_id is not None if given else assignment.several
+    separate = tokenizer.eos_id is not None and (given or assignment.several)
     beside = beside_tokens(form, counts)
     with Shards(folder, assignment.names, tokenizer.dtype, beside) as shards:
         encode(corpus, tokenizer, shards, reporter.stage("encode"), separate=separate)

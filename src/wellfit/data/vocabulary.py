@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple, TypeAlias, assert_never
 
 import numpy as np
@@ -22,6 +21,7 @@ from wellfit.tokenizer import (
     byte_tokenizer,
     char_tokenizer,
     load_tokenizer,
+    local_folder,
     vocab_for_bytes,
 )
 
@@ -64,7 +64,7 @@ def build_tokenizer(
             vocab = vocab_for_bytes(n_bytes) if asked.vocab == "auto" else asked.vocab
             return bpe_tokenizer(texts(), vocab=vocab, separate=separate, marks=marks)
         case config.PretrainedTokenizer():
-            return load_tokenizer(Path(asked.path))
+            return load_tokenizer(local_folder(asked.path))
         case _:
             assert_never(asked)
 

@@ -5,19 +5,25 @@ Dims: B texts, T time.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from wellfit.errors import ConfigError, MissingExtra, WellfitError, need
-from wellfit.model import Decoder, published_weights, read_outputs, read_published
+from wellfit.model import (
+    Decoder,
+    Encoder,
+    published_weights,
+    read_model,
+    read_outputs,
+    read_published,
+)
+from wellfit.model.encoder import quietly
 from wellfit.model.publish import staged, write_files
 from wellfit.store import RunDir
 from wellfit.tokenizer import Tokenizer, load_tokenizer
@@ -44,8 +50,10 @@ def export_model(run: RunDir, out: Path) -> ExportReport:
 
     Raises ``WellfitError`` when a check fails; then nothing is at ``out``.
     """
-    decoder, tokenizer = read_published(run.model), load_tokenizer(run.model)
+    decoder, tokenizer = read_model(run.model), load_tokenizer(run.model)
     outputs = read_outputs(run.model)
+    if isinstance(decoder, Encoder):
+        return _export_encoder(run, out, decoder, tokenizer)
     if outputs is not None and (decoder.shape.pool != "last" or decoder.shape.family == "nanochat"):
         raise ConfigError(
             [
@@ -72,6 +80,23 @@ def export_model(run: RunDir, out: Path) -> ExportReport:
         files = tuple(sorted(inner.name for inner in folder.iterdir()))
     parameters = sum(p.numel() for p in decoder.parameters())
     return ExportReport(run.name, "hf", out, files, parameters, tuple(checked), difference)
+
+
+def _export_encoder(run: RunDir, out: Path, encoder: Encoder, tokenizer: Tokenizer) -> ExportReport:
+    """An encoder is the library's own, so there is nothing to compare but what was written."""
+    wanted = encoder.state_dict()
+    with staged(out) as folder:
+        write_files(folder, encoder, tokenizer, outputs=read_outputs(run.model))
+        found = read_model(folder).state_dict()
+        if any(not torch.equal(found[name], wanted[name]) for name in wanted):
+            raise WellfitError(
+                "tensors read back differ from what was written. Try another directory"
+            )
+        same = f"{len(wanted)} tensors read back equal"
+        checked = (same, _check_tokenizer(folder, tokenizer))
+        files = tuple(sorted(inner.name for inner in folder.iterdir()))
+    parameters = sum(p.numel() for p in encoder.parameters())
+    return ExportReport(run.name, "hf", out, files, parameters, checked, None)
 
 
 def probe_text(tokenizer: Tokenizer, *, context: int) -> str:
@@ -108,9 +133,7 @@ def _check_with_transformers(
     with quietly(transformers):
         reader = transformers.AutoTokenizer.from_pretrained(folder)
         theirs = reader(text, add_special_tokens=False)["input_ids"][: decoder.shape.context]
-        is_labelled = decoder.shape.outputs is not None
-        kind = "AutoModelForSequenceClassification" if is_labelled else "AutoModelForCausalLM"
-        model, loading = getattr(transformers, kind).from_pretrained(
+        model, loading = class_for(transformers, decoder).from_pretrained(
             folder,
             dtype=torch.float32,
             output_loading_info=True,
@@ -121,14 +144,28 @@ def _check_with_transformers(
     odd = {kind: sorted(names) for kind, names in loading.items() if names}
     if odd:
         raise WellfitError(f"transformers does not take all of the weights as they are: {odd}")
+    tokens_BT = torch.tensor([ids])
     with torch.inference_mode():
-        tokens_BT = torch.tensor([ids])
-        if is_labelled:
-            ours = decoder.outputs_of(tokens_BT, torch.tensor([len(ids)]))
-        else:
-            ours = decoder(tokens_BT)
         theirs_logits = model.eval()(tokens_BT).logits
+    ours = logits_of(decoder, tokens_BT)
     return difference_between(ours, theirs_logits, names="transformers and wellfit")
+
+
+def class_for(transformers: ModuleType, decoder: Decoder) -> Any:
+    """The class that computes what the decoder does."""
+    if decoder.shape.outputs is None:
+        return transformers.AutoModelForCausalLM
+    return transformers.AutoModelForSequenceClassification
+
+
+@torch.inference_mode()
+def logits_of(decoder: Decoder, tokens_BT: Tensor) -> Tensor:
+    """Of the next token at each place, or the outputs of a labelled task."""
+    if decoder.shape.outputs is None:
+        logits: Tensor = decoder(tokens_BT)
+        return logits
+    B, T = tokens_BT.shape
+    return decoder.outputs_of(tokens_BT, torch.full((B,), T))
 
 
 def difference_between(ours: Tensor, theirs: Tensor, *, names: str) -> float:
@@ -140,21 +177,3 @@ def difference_between(ours: Tensor, theirs: Tensor, *, names: str) -> float:
             f"more than {LOGITS_RTOL:.0e} of the largest, {largest:.3g}"
         )
     return difference
-
-
-@contextmanager
-def quietly(transformers: ModuleType) -> Iterator[None]:
-    """Without the library's progress bars and warnings, which are not about the user's work."""
-    logging = transformers.utils.logging
-    verbosity = logging.get_verbosity()
-    bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -1,6 +1,6 @@
 """Export of what a LoRA run trained, in the layout of the `peft` library, checked on its base.
 
-Dims: B texts, T time, V vocabulary.
+Dims: B texts, T time.
 """
 
 from __future__ import annotations
@@ -12,10 +12,17 @@ import torch
 from safetensors import safe_open
 
 from wellfit.errors import MissingExtra, RunError, need
-from wellfit.export.hf import ExportReport, difference_between, probe_text, quietly
-from wellfit.model import read_adapter, read_published
+from wellfit.export.hf import (
+    ExportReport,
+    class_for,
+    difference_between,
+    logits_of,
+    probe_text,
+)
+from wellfit.model import Decoder, read_adapter, read_published
 from wellfit.model.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from wellfit.model.publish import read_json, staged
+from wellfit.model.encoder import quietly
+from wellfit.model.publish import read_json, read_weights, staged
 from wellfit.store import RunDir
 from wellfit.tokenizer import load_tokenizer
 
@@ -45,27 +52,32 @@ def export_adapter(run: RunDir, out: Path) -> ExportReport:
 
 def _check(run: RunDir, folder: Path, base: Path) -> tuple[list[str], float | None]:
     """What was compared, and the largest difference of a logit between peft and us."""
-    merged, decoder, tokenizer = (
-        read_published(run.model),
-        read_published(base),
-        load_tokenizer(run.model),
-    )
+    merged, tokenizer = read_published(run.model), load_tokenizer(run.model)
+    shape = merged.shape
+    decoder = Decoder(shape)
+    read_weights(base, decoder)
     read_adapter(folder, decoder)
-    ids = tokenizer.encode(probe_text(tokenizer, context=decoder.shape.context))
-    tokens_BT = torch.from_numpy(ids[: decoder.shape.context].astype("int64"))[None]
-    with torch.inference_mode():
-        ours_BTV, merged_BTV = decoder(tokens_BT), merged(tokens_BT)
-    off = difference_between(ours_BTV, merged_BTV, names="the adapter on its base and the model")
+    ids = tokenizer.encode(probe_text(tokenizer, context=shape.context)).astype("int64")
+    tokens_BT = torch.from_numpy(ids[: shape.context])[None]
+    ours = logits_of(decoder, tokens_BT)
+    between = "the adapter on its base and the model"
+    off = difference_between(ours, logits_of(merged, tokens_BT), names=between)
     checked = [f"on its base it is the run's model: logits differ by at most {off:.1e}"]
+    if shape.outputs is not None and shape.pool != "last":
+        said = f"not compared with peft: transformers' classes do not read the {shape.pool}"
+        return [*checked, said], None
     try:
         transformers = need("transformers", extra="hf", why="comparing with peft")
         peft = need("peft", extra="hf", why="comparing with peft")
     except MissingExtra as e:
         return [*checked, f"not compared with peft: {e}"], None
     with quietly(transformers):
-        whole = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        labels = {} if shape.outputs is None else {"num_labels": shape.outputs}
+        whole = class_for(transformers, decoder).from_pretrained(
+            base, dtype=torch.float32, attn_implementation="eager", **labels
+        )
         theirs = peft.PeftModel.from_pretrained(whole, folder).eval()
     with torch.inference_mode():
-        theirs_BTV = theirs(tokens_BT).logits
-    difference = difference_between(ours_BTV, theirs_BTV, names="peft and wellfit")
+        theirs_logits = theirs(tokens_BT).logits
+    difference = difference_between(ours, theirs_logits, names="peft and wellfit")
     return [*checked, f"peft's logits differ by at most {difference:.1e}"], difference

@@ -1,9 +1,10 @@
 """The decoder: its shape, its weights, and its way to and from published layouts."""
 
-from wellfit.model.decode import generate_batch
 from wellfit.model.adapter import read_adapter, write_adapter
+from wellfit.model.decode import generate_batch
 from wellfit.model.decoder import Cache, Decoder
-from wellfit.model.dropout import Drop, DropSource
+from wellfit.model.dropout import Drop, DropSource, Noise, NoiseSource, noise_source
+from wellfit.model.encoder import Encoder
 from wellfit.model.families import Resolved, explain_shape, resolve_shape
 from wellfit.model.generate import generate
 from wellfit.model.init import build_decoder
@@ -13,6 +14,7 @@ from wellfit.model.lora import add_lora, dropping, lora_drop_source, lora_layers
 from wellfit.model.publish import read_outputs, read_published, write_published
 from wellfit.model.settings import published_outputs, published_shape
 from wellfit.model.shape import Family, Outputs, Pool, Shape
+from wellfit.model.start import build_model, read_model, resolve_model, weights_digest
 from wellfit.model.weights import published_weights
 
 __all__ = [
@@ -21,13 +23,17 @@ __all__ = [
     "Decoder",
     "Drop",
     "DropSource",
+    "Encoder",
     "Family",
+    "Noise",
+    "NoiseSource",
     "Outputs",
     "Pool",
     "Resolved",
     "Shape",
     "add_lora",
     "build_decoder",
+    "build_model",
     "dropping",
     "explain_shape",
     "generate",
@@ -35,14 +41,18 @@ __all__ = [
     "lora_drop_source",
     "lora_layers",
     "merge",
+    "noise_source",
     "published_config",
     "published_outputs",
     "published_shape",
     "published_weights",
     "read_adapter",
+    "read_model",
     "read_outputs",
     "read_published",
+    "resolve_model",
     "resolve_shape",
+    "weights_digest",
     "write_adapter",
     "write_published",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from wellfit.model.weights import Place, published_places
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
+_HEAD = "lm_head"
 _A, _B, _LENGTH = ".lora_A.weight", ".lora_B.weight", ".lora_magnitude_vector"
 # Settings of an adapter that are read below, or say nothing about what it computes.
 _KNOWN = set(
@@ -54,11 +56,11 @@ def write_adapter(folder: Path, decoder: Decoder, cfg: Lora, *, base: str) -> No
         target = ".".join(place.module.split(".")[-2:])
         size = rank, scale * (math.sqrt(rank) if cfg.rslora else rank)
         assert targets.setdefault(target, size) == size, f"{target} differs between blocks"
-    whole = _whole(decoder) if cfg.embeddings else {}
+    whole = {module: p for module, p in _whole(decoder).items() if p.requires_grad}
     tensors |= {f"{_PREFIX}{module}.weight": tensor for module, tensor in whole.items()}
     settings = {
         "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
+        "task_type": "CAUSAL_LM" if decoder.shape.outputs is None else "SEQ_CLS",
         "base_model_name_or_path": base,
         "inference_mode": True,
         "r": cfg.rank,
@@ -73,7 +75,7 @@ def write_adapter(folder: Path, decoder: Decoder, cfg: Lora, *, base: str) -> No
         "alpha_pattern": {k: a for k, (rank, a) in targets.items() if rank != cfg.rank},
         "modules_to_save": [module.rpartition(".")[2] for module in whole] or None,
     }
-    if cfg.embeddings and decoder.head is None:
+    if cfg.embeddings and _ties(decoder):
         settings["ensure_weight_tying"] = True
     write_json(folder / ADAPTER_CONFIG, settings)
     # Cloned, because tied tensors share memory, and safetensors refuses that.
@@ -98,12 +100,19 @@ def _joined(layers: list[nn.Module]) -> dict[str, Tensor]:
     return out | ({_LENGTH: torch.cat(lengths)} if len(lengths) == len(layers) else {})
 
 
-def _whole(decoder: Decoder) -> dict[str, Tensor]:
-    """Embedding and head by their published layers; the same parameter twice when tied."""
-    places = published_places(decoder.shape)
-    embed = next(place.module for place in places if place.layers == ["embed"])
-    head = decoder.embed if decoder.head is None else decoder.head
-    return {embed: decoder.embed.weight, "lm_head": head.weight}
+def _whole(decoder: Decoder) -> dict[str, nn.Parameter]:
+    """What may be trained whole, by its published layer: embedding, head, head of a labelled task.
+
+    PEFT keeps a copy of each of embedding and head even where they are tied.
+    """
+    ends = (["embed"], ["head"], ["score"])
+    places = [place for place in published_places(decoder.shape) if place.layers in ends]
+    found = {place.module: decoder.get_parameter(place.ours[0]) for place in places}
+    return found | ({_HEAD: decoder.get_parameter("embed.weight")} if _ties(decoder) else {})
+
+
+def _ties(decoder: Decoder) -> bool:
+    return decoder.head is None and decoder.score is None
 
 
 def read_adapter(folder: Path, decoder: Decoder) -> None:
@@ -123,7 +132,7 @@ def read_adapter(folder: Path, decoder: Decoder) -> None:
         raise CheckpointError(
             f"the adapter in {folder} cannot be read: {e}. Copy or download it again"
         ) from e
-    freeze(decoder, embeddings=bool(settings.get("modules_to_save")))
+    freeze(decoder, embeddings=False)
     for place in published_places(decoder.shape):
         if f"{_PREFIX}{place.module}{_A}" in left and place.layers:
             _spread(decoder, place, left, settings)
@@ -139,18 +148,21 @@ def _spread(
     decoder: Decoder, place: Place, left: dict[str, Tensor], settings: dict[str, Any]
 ) -> None:
     """Take the adapter of one published layer, and put it beside each layer of ours."""
-    key, layers = _PREFIX + place.module, place.layers
-    sizes = [tuple(decoder.get_parameter(f"{name}.weight").shape) for name in layers]
-    n_out, n_in, rank = sum(size[0] for size in sizes), sizes[0][1], left[key + _A].shape[0]
-    a, b = _take(left, key + _A, (rank, n_in)), _take(left, key + _B, (n_out, rank))
-    dora = bool(settings.get("use_dora"))
-    lengths = _take(left, key + _LENGTH, (n_out,)) if dora else torch.zeros(n_out)
-    rows = [size[0] for size in sizes]
+    key, dora = _PREFIX + place.module, bool(settings.get("use_dora"))
+    weights = [decoder.get_parameter(f"{name}.weight") for name in place.layers]
+    rows, n_in = [len(weight) for weight in weights], weights[0].shape[1]
+    rank = max((1, *left[key + _A].shape[:1]))
+    a, b = _take(left, key + _A, (rank, n_in)), _take(left, key + _B, (sum(rows), rank))
+    own = torch.cat([weight.norm(dim=1) for weight in weights]).detach()
+    lengths = _take(left, key + _LENGTH, (sum(rows),)) if dora else own
     scale = _scale(settings, place.module, rank)
-    parts = zip(layers, torch.split(b, rows), torch.split(lengths, rows), strict=True)
-    for name, part, length_M in parts:
-        used = part.any(dim=0) if len(layers) > 1 else torch.ones(rank, dtype=torch.bool)
-        used[0] |= not used.any()  # a rank of 0 is none
+    parts = (torch.split(x, rows) for x in (b, lengths, own))
+    for name, part, length_M, own_M in zip(place.layers, *parts, strict=True):
+        used = part.any(dim=0) if len(rows) > 1 else torch.ones(rank, dtype=torch.bool)
+        if not used.any():
+            if b.any() and torch.equal(length_M, own_M):
+                continue  # a part of a fused layer that has no adapter
+            used[0] = True  # a rank of 0 is none
         layer = put_beside(decoder, name, rank=int(used.sum()), scale=scale, dora=dora)
         with torch.no_grad():
             layer.lora_a.copy_(a[used])
@@ -160,22 +172,25 @@ def _spread(
 
 
 def _take_whole(decoder: Decoder, left: dict[str, Tensor]) -> None:
-    """Take the embedding and the head, where the adapter holds them whole."""
+    """Take what the adapter holds whole, and train it on."""
     whole = {f"{_PREFIX}{module}.weight": p for module, p in _whole(decoder).items()}
-    held = {name: p for name, p in whole.items() if name in left}
-    values = [_take(left, name, tuple(p.shape)) for name, p in held.items()]
-    if held and decoder.head is None and not (len(values) == 2 and torch.equal(*values)):
-        raise CheckpointError("the adapter's head is not its embedding, and its base ties them")
-    for parameter, value in zip(held.values(), values, strict=True):
+    held = {name: (p, _take(left, name, p.shape)) for name, p in whole.items() if name in left}
+    for parameter, value in held.values():
         with torch.no_grad():
             parameter.copy_(value)
+        parameter.requires_grad_(True)
+    values = [value for parameter, value in held.values() if parameter is decoder.embed.weight]
+    if _ties(decoder) and held and not (len(values) == 2 and torch.equal(*values)):
+        raise CheckpointError("the adapter's head is not its embedding, and its base ties them")
 
 
-def _take(left: dict[str, Tensor], name: str, size: tuple[int, ...]) -> Tensor:
+def _take(left: dict[str, Tensor], name: str, size: Sequence[int]) -> Tensor:
     found = left.pop(name, None)
-    if found is None or tuple(found.shape) != size:
+    if found is None or tuple(found.shape) != tuple(size):
         what = "is missing" if found is None else f"is {tuple(found.shape)}"
-        raise CheckpointError(f"the adapter does not fit this base: {name} {what}, wanted {size}")
+        raise CheckpointError(
+            f"the adapter does not fit this base: {name} {what}, wanted {tuple(size)}"
+        )
     return found
 
 

@@ -1,7 +1,8 @@
 """The decoder: one plain transformer whose kinds of part are chosen by its Shape.
 
 Dims: B sequences, T time, S time of keys (cached ones included), D model, H heads, G key-value
-heads, K per head, F hidden of the MLP, V vocabulary, O outputs of a labelled task.
+heads, N sequences and heads together, K per head, F hidden of the MLP, V vocabulary, O outputs of
+a labelled task.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from wellfit.model import fused
-from wellfit.model.dropout import Drop
+from wellfit.model.dropout import Noise
 from wellfit.model.shape import LayerRope, Pool, Shape
 
 
@@ -119,7 +120,7 @@ class Shared(NamedTuple):
     rope: Mapping[LayerRope, tuple[Tensor, Tensor] | None]  # cosine and sine of the positions
     mask: Tensor | None  # (B, 1, T, T) added to scores; None: each token sees all before it
     cache: Cache | None
-    drop: Drop | None
+    drop: Noise | None
 
 
 def restarted(segments_BT: Tensor) -> Tensor:
@@ -141,17 +142,25 @@ def segment_mask(segments_BT: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def attend(
-    q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, mask: Tensor | None, shape: Shape
+    q_BHTK: Tensor,
+    k_BGSK: Tensor,
+    v_BGSK: Tensor,
+    mask: Tensor | None,
+    dropped: fused.Windows | None,
+    shape: Shape,
 ) -> Tensor:
     """Causal attention of the last T of S positions, by whatever is fastest for these sizes."""
     T, S = q_BHTK.shape[2], k_BGSK.shape[2]
     groups, scale = shape.heads // shape.kv_heads, shape.attention_scale
-    if shape.attention_softcap is not None:
-        return _capped_attention(q_BHTK, k_BGSK, v_BGSK, mask, shape)
-    if T == S and fused.pays(q_BHTK, grouped=groups > 1):
+    pays = T == S and fused.pays(q_BHTK, grouped=groups > 1 and dropped is None)
+    if pays and shape.attention_softcap is None:
         if groups > 1:
             k_BGSK, v_BGSK = (x.repeat_interleave(groups, dim=1) for x in (k_BGSK, v_BGSK))
-        return fused.causal_attention(q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale)
+        return fused.causal_attention(
+            q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale, dropped=dropped
+        )
+    if dropped is not None or shape.attention_softcap is not None:
+        return _plain_attention(q_BHTK, k_BGSK, v_BGSK, mask, dropped, shape)
     causal = mask is None and T == S
     if mask is None and 1 < T < S:  # one new token may see all there is, so it needs no mask
         mask = _earlier(T, S, q_BHTK.device)
@@ -165,21 +174,31 @@ def _earlier(T: int, S: int, device: torch.device) -> Tensor:
     return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
 
 
-def _capped_attention(
-    q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, mask: Tensor | None, shape: Shape
+def _plain_attention(
+    q_BHTK: Tensor,
+    k_BGSK: Tensor,
+    v_BGSK: Tensor,
+    mask: Tensor | None,
+    dropped: fused.Windows | None,
+    shape: Shape,
 ) -> Tensor:
-    """Attention whose scores are bounded, which no fused kernel of torch can do."""
+    """Attention that bounds its scores or drops by our masks, as no kernel of torch does."""
     cap, groups = shape.attention_softcap, shape.heads // shape.kv_heads
-    assert cap is not None, shape
     k_BHSK, v_BHSK = (x.repeat_interleave(groups, dim=1) for x in (k_BGSK, v_BGSK))
     scale = shape.head_dim**-0.5 if shape.attention_scale is None else shape.attention_scale
-    scores_BHTS = cap * torch.tanh(q_BHTK @ k_BHSK.mT * (scale / cap))
+    scores_BHTS = q_BHTK @ k_BHSK.mT * scale
+    if cap is not None:
+        scores_BHTS = cap * torch.tanh(scores_BHTS / cap)
     if mask is None:
         hidden = _earlier(q_BHTK.shape[2], k_BHSK.shape[2], q_BHTK.device).logical_not()
         scores_BHTS = scores_BHTS.masked_fill(hidden, float("-inf"))
     else:
         scores_BHTS = scores_BHTS + mask
-    return scores_BHTS.softmax(-1) @ v_BHSK
+    weights_BHTS = scores_BHTS.softmax(-1)
+    if dropped is not None:
+        rows_NTS = fused.times_windows(weights_BHTS.flatten(0, 1), *dropped)
+        weights_BHTS = rows_NTS.view_as(weights_BHTS)
+    return weights_BHTS @ v_BHSK
 
 
 class Attention(nn.Module):
@@ -211,7 +230,8 @@ class Attention(nn.Module):
             q_BHTK, k_BGTK = rotate(q_BHTK, *rope), rotate(k_BGTK, *rope)
         if shared.cache is not None:
             k_BGTK, v_BGTK = shared.cache.extend(self.layer, k_BGTK, v_BGTK)
-        y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, shared.mask, self.shape)
+        dropped = None if shared.drop is None else shared.drop.attention(self.layer)
+        y_BHTK = attend(q_BHTK, k_BGTK, v_BGTK, shared.mask, dropped, self.shape)
         out_BTD: Tensor = self.o(y_BHTK.transpose(1, 2).reshape(B, T, -1))
         return out_BTD
 
@@ -219,15 +239,15 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     """The position-wise network of a block."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, layer: int) -> None:
         super().__init__()
-        self.kind = shape.mlp
+        self.kind, self.layer = shape.mlp, layer
         self.up = Linear(shape.width, shape.mlp_width, bias=shape.bias)
         if shape.gated:
             self.gate = Linear(shape.width, shape.mlp_width, bias=shape.bias)
         self.down = Linear(shape.mlp_width, shape.width, bias=shape.bias)
 
-    def forward(self, x_BTD: Tensor) -> Tensor:
+    def forward(self, x_BTD: Tensor, drop: Noise | None) -> Tensor:
         hidden_BTF: Tensor = self.up(x_BTD)
         match self.kind:
             case "swiglu":
@@ -243,6 +263,8 @@ class MLP(nn.Module):
                     hidden_BTF = F.relu(hidden_BTF).square()
             case never:
                 assert_never(never)
+        if drop is not None:
+            hidden_BTF = drop.mlp(hidden_BTF, self.layer)
         out_BTD: Tensor = self.down(hidden_BTF)
         return out_BTD
 
@@ -256,7 +278,7 @@ class Block(nn.Module):
         self.norm_attention = Norm(shape.width, shape, gain=shape.norm_gain)
         self.attention = Attention(shape, layer)
         self.norm_mlp = Norm(shape.width, shape, gain=shape.norm_gain)
-        self.mlp = MLP(shape)
+        self.mlp = MLP(shape, layer)
         if shape.post_norm:
             self.norm_attention_out = Norm(shape.width, shape, gain=shape.norm_gain)
             self.norm_mlp_out = Norm(shape.width, shape, gain=shape.norm_gain)
@@ -267,11 +289,11 @@ class Block(nn.Module):
         y_BTD = self.attention(self.norm_attention(x_BTD), shared)
         if self.post_norm:
             y_BTD = self.norm_attention_out(y_BTD)
-        x_BTD = x_BTD + (y_BTD if drop is None else drop.apply(y_BTD, 1 + 2 * self.layer))
-        y_BTD = self.mlp(self.norm_mlp(x_BTD))
+        x_BTD = x_BTD + (y_BTD if drop is None else drop.residual(y_BTD, self.layer, 0))
+        y_BTD = self.mlp(self.norm_mlp(x_BTD), drop)
         if self.post_norm:
             y_BTD = self.norm_mlp_out(y_BTD)
-        return x_BTD + (y_BTD if drop is None else drop.apply(y_BTD, 2 + 2 * self.layer))
+        return x_BTD + (y_BTD if drop is None else drop.residual(y_BTD, self.layer, 1))
 
 
 def _table(rows: int, width: int) -> nn.Embedding:
@@ -308,18 +330,13 @@ class Decoder(nn.Module):
         elif not shape.tied:
             self.head = Linear(shape.width, shape.vocab, bias=False)
 
-    @property
-    def sites(self) -> int:
-        """Places where dropout acts: the embedding, and twice in each block."""
-        return 1 + 2 * self.shape.depth
-
     def forward(
         self,
         tokens_BT: Tensor,
         *,
         segments_BT: Tensor | None = None,
         cache: Cache | None = None,
-        drop: Drop | None = None,
+        drop: Noise | None = None,
     ) -> Tensor:
         """Logits (B, T, V) in the compute dtype.
 
@@ -333,7 +350,7 @@ class Decoder(nn.Module):
         *,
         segments_BT: Tensor | None = None,
         cache: Cache | None = None,
-        drop: Drop | None = None,
+        drop: Noise | None = None,
     ) -> Tensor:
         """The normalised last hidden state (B, T, D): all but the head.
 
@@ -363,13 +380,13 @@ class Decoder(nn.Module):
         if self.norm_embed is not None:
             x_BTD = self.norm_embed(x_BTD)
         if drop is not None:
-            x_BTD = drop.apply(x_BTD, 0)
+            x_BTD = drop.embedding(x_BTD)
         for block in self.blocks:
             x_BTD = block(x_BTD, shared)
         if cache is not None:
             cache.seen = end
         last_BTD: Tensor = self.norm(x_BTD)
-        return last_BTD
+        return last_BTD if drop is None else drop.head(last_BTD)
 
     def _rope(self, at: slice | Tensor) -> dict[LayerRope, tuple[Tensor, Tensor] | None]:
         """Cosine and sine at some positions: (T, K), or (B, 1, T, K) where rows differ."""
@@ -393,7 +410,7 @@ class Decoder(nn.Module):
         return logits_BTV if cap is None else cap * torch.tanh(logits_BTV / cap)
 
     def outputs_of(
-        self, tokens_BT: Tensor, lengths_B: Tensor, *, drop: Drop | None = None
+        self, tokens_BT: Tensor, lengths_B: Tensor, *, drop: Noise | None = None
     ) -> Tensor:
         """The outputs (B, O) of a labelled task, one text a row, padded on the right.
 

@@ -5,7 +5,7 @@ the backward pass, and makes fewer passes over memory.  Measured on two cores in
 step of four blocks 256 wide: attention alone took forward and backward from 271 ms to 203 ms
 (LOG.md, 2026-11-21).
 
-Dims: B sequences, H heads, T time, K per head, N batch and heads together.
+Dims: B sequences, H heads, T time, K per head, N batch and heads together, or rows, P pool.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Windows = tuple[Tensor, Tensor]
+"""A pool of values (P,), and where in it the window of each row begins (N,)."""
 
 LONGEST = 512  # beyond this the (T, T) weights cost more memory than they save time
 
@@ -38,7 +41,14 @@ class CausalAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, mask: Tensor | None, scale: float
+        ctx: Any,
+        q_BHTK: Tensor,
+        k_BHTK: Tensor,
+        v_BHTK: Tensor,
+        mask: Tensor | None,
+        scale: float,
+        pool_P: Tensor | None,
+        starts_N: Tensor | None,
     ) -> Tensor:
         B, H, T, K = q_BHTK.shape
         q_NTK, k_NTK, v_NTK = (x.reshape(-1, T, K) for x in (q_BHTK, k_BHTK, v_BHTK))
@@ -46,21 +56,26 @@ class CausalAttention(torch.autograd.Function):
             mask = q_NTK.new_full((T, T), float("-inf")).triu_(1)
         scores_NTT = q_NTK.new_empty(B, H, T, T).copy_(mask).view(-1, T, T)
         weights_NTT = scores_NTT.baddbmm_(q_NTK, k_NTK.mT, alpha=scale).softmax(-1)
-        ctx.save_for_backward(q_NTK, k_NTK, v_NTK, weights_NTT)
+        kept_NTT = weights_NTT
+        if pool_P is not None and starts_N is not None:
+            kept_NTT = _times(weights_NTT, pool_P, starts_N)
+        ctx.save_for_backward(q_NTK, k_NTK, v_NTK, weights_NTT, kept_NTT, pool_P, starts_N)
         ctx.scale = scale
-        return torch.bmm(weights_NTT, v_NTK).view(B, H, T, K)
+        return torch.bmm(kept_NTT, v_NTK).view(B, H, T, K)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        q_NTK, k_NTK, v_NTK, weights_NTT = ctx.saved_tensors
+        q_NTK, k_NTK, v_NTK, weights_NTT, kept_NTT, pool_P, starts_N = ctx.saved_tensors
         shape = grads[0].shape
         g_NTK = grads[0].reshape(v_NTK.shape)
-        dv_NTK = torch.bmm(weights_NTT.mT, g_NTK)
+        dv_NTK = torch.bmm(kept_NTT.mT, g_NTK)
         dw_NTT = torch.bmm(g_NTK, v_NTK.mT)
+        if pool_P is not None:
+            dw_NTT = _times(dw_NTT, pool_P, starts_N, out=dw_NTT)
         ds_NTT = torch._softmax_backward_data(dw_NTT, weights_NTT, -1, weights_NTT.dtype)
         dq_NTK = torch.bmm(ds_NTT, k_NTK).mul_(ctx.scale)
         dk_NTK = torch.bmm(ds_NTT.mT, q_NTK).mul_(ctx.scale)
-        return dq_NTK.view(shape), dk_NTK.view(shape), dv_NTK.view(shape), None, None
+        return dq_NTK.view(shape), dk_NTK.view(shape), dv_NTK.view(shape), None, None, None, None
 
 
 def causal_attention(
@@ -70,17 +85,55 @@ def causal_attention(
     *,
     mask: Tensor | None = None,
     scale: float | None = None,
+    dropped: Windows | None = None,
 ) -> Tensor:
     """Softmax of causal scores, times the values; every tensor (B, H, T, K).
 
     ``mask`` (B, 1, T, T) is added to the scores in place of the causal one; ``scale`` multiplies
-    them (None: the inverse root of K).
+    them (None: the inverse root of K).  ``dropped`` multiplies the weights, by a window for each
+    sequence and head.
     """
     scale = q_BHTK.shape[-1] ** -0.5 if scale is None else scale
     y_BHTK: Tensor = CausalAttention.apply(  # type: ignore[no-untyped-call]
-        q_BHTK, k_BHTK, v_BHTK, mask, scale
+        q_BHTK, k_BHTK, v_BHTK, mask, scale, *(dropped or (None, None))
     )
     return y_BHTK
+
+
+def _times(x: Tensor, pool_P: Tensor, starts_N: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Each row x[n] times the window of the pool that begins at its start.
+
+    Row by row on a processor, where a slice costs nothing; elsewhere, and when compiling, by
+    choosing rows of all the windows there are, which lie on top of each other.
+    """
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        size = x[0].numel()
+        windows = pool_P.as_strided((len(pool_P) - size + 1, size), (1, 1))
+        return x * windows[starts_N].view_as(x)
+    out = torch.empty_like(x) if out is None else out
+    for row, to, start in zip(x.unbind(0), out.unbind(0), starts_N.tolist(), strict=True):
+        torch.mul(row, pool_P[start : start + row.numel()].view_as(row), out=to)
+    return out
+
+
+class TimesWindows(torch.autograd.Function):
+    """Rows times windows of a pool of constants; nothing of the size of the rows is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pool_P: Tensor, starts_N: Tensor) -> Tensor:
+        ctx.save_for_backward(pool_P, starts_N)
+        return _times(x.contiguous(), pool_P, starts_N)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        pool_P, starts_N = ctx.saved_tensors
+        return _times(grads[0].contiguous(), pool_P, starts_N), None, None
+
+
+def times_windows(x: Tensor, pool_P: Tensor, starts_N: Tensor) -> Tensor:
+    """Each row x[n] times the window of the pool that begins at ``starts_N[n]``."""
+    y: Tensor = TimesWindows.apply(x, pool_P, starts_N)  # type: ignore[no-untyped-call]
+    return y
 
 
 class RmsNorm(torch.autograd.Function):

@@ -37,15 +37,17 @@ def published_config(
 
     A document begins after the end of another, so one token is both ``bos`` and ``eos``.  There
     is no ``pad``: transformers would freeze the row of the embedding that it names.  With outputs
-    it is ``eos``, which no text to be labelled holds: transformers looks for the last other token.
+    it is any token but ``eos``: texts to be labelled end in that, and transformers reads the last
+    token that is no padding.
     """
+    pad_id = None if shape.outputs is None or eos_id is None else int(eos_id == 0)
     return {
         "architectures": [ARCHITECTURES[shape.family]],
         "model_type": shape.family,
         "dtype": "float32",
         "bos_token_id": eos_id,
         "eos_token_id": eos_id,
-        "pad_token_id": None if shape.outputs is None else eos_id,
+        "pad_token_id": pad_id,
         "vocab_size": shape.vocab,
         "tie_word_embeddings": shape.tied,
         **(_gpt2_config(shape) if shape.family == "gpt2" else _rope_config(shape)),
@@ -167,7 +169,7 @@ def _family_config(shape: Shape) -> dict[str, Any]:
                 "sliding_window": shape.context,
                 "layer_types": [SLIDING if is_local else FULL for is_local in local],
             }
-        case "gpt2":
-            raise AssertionError("gpt2 has learned positions")
+        case "gpt2" | "encoder":
+            raise AssertionError(f"{shape.family} has settings of its own")
         case never:
             assert_never(never)

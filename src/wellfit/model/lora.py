@@ -19,9 +19,11 @@ from wellfit.errors import ConfigError
 from wellfit.model.decoder import Decoder, Linear
 from wellfit.model.dropout import Drop, DropSource, mix
 from wellfit.model.init import uniform_value
+from wellfit.model.shape import Shape
 from wellfit.model.weights import published_places
 
 _PURPOSE = 0x10A  # keeps these masks apart from those of the other dropout
+_MOST_LAYERS = 7  # of a block: q, k, v, o, gate, up, down
 
 
 class LoraLinear(nn.Module):
@@ -126,12 +128,11 @@ def target_layers(decoder: Decoder, targets: str | tuple[str, ...]) -> list[str]
 
 
 def freeze(decoder: Decoder, *, embeddings: bool) -> None:
-    """Train nothing but, if asked, the embedding and the head."""
+    """Train nothing but the head of a labelled task and, if asked, embedding and output layer."""
     decoder.requires_grad_(False)
-    if embeddings:
-        decoder.embed.requires_grad_(True)
-        if decoder.head is not None:
-            decoder.head.requires_grad_(True)
+    for part in (decoder.score, *((decoder.embed, decoder.head) if embeddings else ())):
+        if part is not None:
+            part.requires_grad_(True)
 
 
 def put_beside(decoder: Decoder, name: str, *, rank: int, scale: float, dora: bool) -> LoraLinear:
@@ -158,18 +159,16 @@ def merge(decoder: Decoder) -> Decoder:
 
 
 def lora_drop_source(
-    decoder: Decoder, cfg: Lora, *, seed: int, dtype: torch.dtype, device: str
+    shape: Shape, cfg: Lora, *, seed: int, dtype: torch.dtype, device: str
 ) -> DropSource | None:
     """What draws the masks for the input of every A; None when nothing is dropped."""
     if not cfg.dropout:
         return None
-    layers = lora_layers(decoder).values()
-    widest = max(layer.weight.shape[1] for layer in layers)
     return DropSource(
         cfg.dropout,
         seed=int(mix(seed, _PURPOSE)),
-        sites=len(layers),
-        window=decoder.shape.context * widest,
+        sites=_MOST_LAYERS * shape.depth,
+        window=shape.context * max(shape.width, shape.mlp_width, shape.heads * shape.head_dim),
         dtype=dtype,
         device=device,
     )

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from wellfit.errors import CheckpointError, ConfigError, RunError, WellfitError
 from wellfit.model.decoder import Decoder
+from wellfit.model.encoder import Encoder
 from wellfit.model.layouts import published_config
 from wellfit.model.settings import published_outputs, published_shape
 from wellfit.model.shape import Outputs, Shape
@@ -31,7 +32,7 @@ GENERATION = "generation_config.json"
 
 def write_published(
     out: Path,
-    decoder: Decoder,
+    model: Decoder | Encoder,
     tokenizer: Tokenizer,
     *,
     outputs: Outputs | None = None,
@@ -45,14 +46,18 @@ def write_published(
     Raises ``RunError`` when something is there already, ``WellfitError`` when the disk refuses.
     """
     with staged(out, replace=replace) as folder:
-        write_files(folder, decoder, tokenizer, outputs=outputs)
+        write_files(folder, model, tokenizer, outputs=outputs)
 
 
 def write_files(
-    folder: Path, decoder: Decoder, tokenizer: Tokenizer, *, outputs: Outputs | None = None
+    folder: Path, model: Decoder | Encoder, tokenizer: Tokenizer, *, outputs: Outputs | None = None
 ) -> None:
     """The files of model and tokenizer, into a directory that exists."""
-    write_model(folder, decoder, eos_id=tokenizer.eos_id, outputs=outputs)
+    if isinstance(model, Encoder):
+        assert outputs is not None, "an encoder gives labels or numbers"
+        model.save(folder, outputs)
+    else:
+        write_model(folder, model, eos_id=tokenizer.eos_id, outputs=outputs)
     tokenizer.save(folder)
 
 

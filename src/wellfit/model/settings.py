@@ -57,7 +57,7 @@ _ABSENT: dict[Family, _Absent] = {
 }
 
 
-class _Settings:
+class Settings:
     """A config.json being read, with the problems met on the way."""
 
     def __init__(self, config: Mapping[str, Any], where: str) -> None:
@@ -130,7 +130,7 @@ def published_shape(config: Mapping[str, Any], *, where: str = "config.json") ->
         raise ConfigError(
             [f"{where}: model_type: {named!r} is not supported; wellfit reads {known}"]
         )
-    read = _Settings(config, where)
+    read = Settings(config, where)
     outputs = published_outputs(config, where=where)
     wanted = [ARCHITECTURES[family]]
     if outputs is None and config.get("architectures", wanted) != wanted:
@@ -154,7 +154,7 @@ def published_shape(config: Mapping[str, Any], *, where: str = "config.json") ->
     return shape
 
 
-def _gpt2_shape(read: _Settings) -> Shape:
+def _gpt2_shape(read: Settings) -> Shape:
     read.flag("scale_attn_weights", True, only=[True])
     read.flag("scale_attn_by_inverse_layer_idx", False, only=[False])
     read.flag("add_cross_attention", False, only=[False])
@@ -178,7 +178,7 @@ def _gpt2_shape(read: _Settings) -> Shape:
     )
 
 
-def _rope_shape(read: _Settings, family: Family) -> Shape:
+def _rope_shape(read: Settings, family: Family) -> Shape:
     width, heads = read.size("hidden_size"), read.size("num_attention_heads")
     depth = read.size("num_hidden_layers")
     absent = _ABSENT.get(family, _Absent())
@@ -219,13 +219,13 @@ def _rope_shape(read: _Settings, family: Family) -> Shape:
     return Shape(**sizes)
 
 
-def _cap(read: _Settings, key: str, usual: float | None) -> float | None:
+def _cap(read: Settings, key: str, usual: float | None) -> float | None:
     """A bound on scores or logits; null is none."""
     value = read.config.get(key, usual)
     return None if value is None else read.positive(key, value, 1.0)
 
 
-def _context(read: _Settings, family: Family) -> int:
+def _context(read: Settings, family: Family) -> int:
     """How far back it looks: as far as every block does, since we have no sliding windows.
 
     Within the shortest window a model computes the same with and without it.
@@ -255,7 +255,7 @@ def _family_constants(family: Family) -> dict[str, Any]:
     }
 
 
-def _mlp(read: _Settings, key: str, family: Family) -> Any:
+def _mlp(read: Settings, key: str, family: Family) -> Any:
     """The kind of MLP; without the key it is the family's own."""
     allowed = OFFERS.get(family, OFFERS["llama"]).mlp
     value = read.config.get(key, ACTIVATIONS[allowed[0]])
@@ -267,7 +267,7 @@ def _mlp(read: _Settings, key: str, family: Family) -> Any:
     return kind
 
 
-def _geglu(read: _Settings) -> str:
+def _geglu(read: Settings) -> str:
     """Gemma's MLP.  Its first files say "gelu" and mean the approximation; transformers knows."""
     key = "hidden_activation" if read.config.get("hidden_activation") else "hidden_act"
     value = read.config.get(key, "gelu_pytorch_tanh")
@@ -276,7 +276,7 @@ def _geglu(read: _Settings) -> str:
     return "geglu"
 
 
-def _rotary(read: _Settings, family: Family, depth: int) -> dict[str, Any]:
+def _rotary(read: Settings, family: Family, depth: int) -> dict[str, Any]:
     """The wavelengths, from where transformers 5 or an older one put them."""
     config = read.config
     key = "rope_scaling" if config.get("rope_scaling") else "rope_parameters"
@@ -311,7 +311,7 @@ def _rotary(read: _Settings, family: Family, depth: int) -> dict[str, Any]:
     }
 
 
-def _scaling(read: _Settings, key: str, rope: Mapping[str, Any]) -> RopeScaling | None:
+def _scaling(read: Settings, key: str, rope: Mapping[str, Any]) -> RopeScaling | None:
     """How wavelengths are stretched; what is not in ``RopeScaling`` is refused."""
     kind = rope.get("rope_type", rope.get("type", "default"))
     partial = rope.get("partial_rotary_factor", read.config.get("partial_rotary_factor", 1.0))

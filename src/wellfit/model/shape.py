@@ -16,6 +16,7 @@ Family: TypeAlias = Literal[
     "gemma",
     "gemma2",
     "gemma3_text",
+    "encoder",  # any of the library's, see encoder.py
 ]
 Pool: TypeAlias = Literal["last", "mean"]
 LayerRope: TypeAlias = Literal["global", "local", "none"]

@@ -1,15 +1,24 @@
 """Optimizers, schedules, clipping."""
 
-from wellfit.optim.build import Optimizers, build_optimizers, lr_scale, warmup_steps
-from wellfit.optim.clip import clip_by_norm
+from wellfit.optim.build import build_optimizers
+from wellfit.optim.clip import NormHistory, clip_gradients, gradient_norm
+from wellfit.optim.lion import Lion
 from wellfit.optim.muon import Muon, orthogonalize
+from wellfit.optim.optimizers import NamedState, Optimizers
+from wellfit.optim.schedule import lr_scale, steps_of
+from wellfit.optim.schedule_free import ScheduleFreeAdamW
 
 __all__ = [
+    "Lion",
     "Muon",
+    "NamedState",
+    "NormHistory",
     "Optimizers",
+    "ScheduleFreeAdamW",
     "build_optimizers",
-    "clip_by_norm",
+    "clip_gradients",
+    "gradient_norm",
     "lr_scale",
     "orthogonalize",
-    "warmup_steps",
+    "steps_of",
 ]

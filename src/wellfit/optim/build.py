@@ -1,157 +1,187 @@
-"""From the recipe's optim and schedule sections to an optimizer and a rate at each step."""
+"""From the recipe's optim section to the optimizers of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any, assert_never
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from wellfit.config import AdamW, Constant, Cosine, Linear, Optim, Schedule, Wsd, known
+from wellfit.config import (
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Group,
+    Lbfgs,
+    NAdam,
+    Optim,
+    RAdam,
+    RmsProp,
+    Sgd,
+    known,
+)
+from wellfit.config import Lion as LionConfig
 from wellfit.config import Muon as MuonConfig
-from wellfit.optim import schedule as curves
+from wellfit.config import ScheduleFreeAdamW as ScheduleFreeConfig
+from wellfit.errors import ConfigError
+from wellfit.optim.lion import Lion
 from wellfit.optim.muon import Muon
-from wellfit.units import Duration
+from wellfit.optim.optimizers import Optimizers
+from wellfit.optim.schedule_free import ScheduleFreeAdamW
 
-
-class Optimizers:
-    """The optimizers of one model, stepped together, with their state by parameter name.
-
-    By name rather than by position because position is an accident of construction: a
-    parameter added in the middle would hand every later one its neighbour's moments.
-    """
-
-    def __init__(self, parts: list[torch.optim.Optimizer], model: nn.Module) -> None:
-        self.parts = parts
-        self._name_of: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
-        held = [p for part in parts for group in part.param_groups for p in group["params"]]
-        assert len(held) == len(set(held)), "a parameter is in two optimizers"
-        trained = {p for p in self._name_of if p.requires_grad}
-        assert set(held) == trained, "a trained parameter is in no optimizer"
-        for part in parts:
-            for group in part.param_groups:
-                group["peak_lr"] = group["lr"]
-
-    @property
-    def peak_lr(self) -> float:
-        """The peak rate of the first group: the one that charts and cards show."""
-        return float(self.parts[0].param_groups[0]["peak_lr"])
-
-    def step(self, lr_scale: float) -> None:
-        """Update every parameter at ``lr_scale`` of its group's peak rate."""
-        for part in self.parts:
-            for group in part.param_groups:
-                group["lr"] = group["peak_lr"] * lr_scale
-            part.step()
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for part in self.parts:
-            part.zero_grad(set_to_none=True)
-
-    def named_state(self) -> dict[str, Tensor]:
-        """Every tensor of optimizer state as ``parameter/key``."""
-        return {
-            f"{self._name_of[p]}/{key}": value
-            for part in self.parts
-            for p, state in part.state.items()
-            for key, value in state.items()
-            if isinstance(value, Tensor)
-        }
-
-    def load_named_state(self, named: Mapping[str, Tensor]) -> None:
-        """Put back what ``named_state`` returned.
-
-        Raises ``KeyError`` for a parameter that this model does not have: a state that fits no
-        parameter means that the checkpoint is of another recipe.
-        """
-        owner = {
-            self._name_of[p]: (part, p)
-            for part in self.parts
-            for group in part.param_groups
-            for p in group["params"]
-        }
-        for name, value in named.items():
-            parameter, _, key = name.rpartition("/")
-            part, p = owner[parameter]
-            part.state[p][key] = value.to(p.device)  # fused AdamW keeps its count there too
+# Those that decay weights themselves, apart from the gradient; the others are given it here.
+_DECAYING = (
+    torch.optim.AdamW,
+    torch.optim.Adafactor,
+    Muon,
+    Lion,
+    ScheduleFreeAdamW,
+)
 
 
 def build_optimizers(cfg: Optim, model: nn.Module, *, weight_decay: float) -> Optimizers:
     """The optimizers that ``cfg`` asks for, over every trained parameter of ``model``.
 
-    Matrices inside the blocks are hidden matrices; embedding, positions, head, gains and
-    biases are the rest.  Only matrices that multiply activations are decayed: decaying a gain
-    or an embedding row that a batch never touched would move it without evidence.
+    Only matrices that multiply activations are decayed and penalised: decaying a gain or an
+    embedding row that a batch never touched would move it without evidence.
+
+    Raises ``ConfigError`` for a group that no parameter is in.
     """
-    hidden, head, rest = [], [], []
-    for name, p in model.named_parameters():
-        if not p.requires_grad:
-            continue
-        if name.startswith("blocks.") and p.ndim == 2:
-            hidden.append(p)
-        elif name == "head.weight":
-            head.append(p)
-        else:
-            rest.append(p)
-    match cfg:
-        case MuonConfig():
-            muon = Muon(hidden, lr=known(cfg.lr), momentum=cfg.momentum, weight_decay=weight_decay)
-            adam_groups = [_group(head, weight_decay), _group(rest, 0.0)]
-            adamw = _adamw(adam_groups, lr=known(cfg.adam_lr), betas=cfg.betas, eps=cfg.eps)
-            return Optimizers([muon, adamw], model)
-        case AdamW():
-            groups = [_group(hidden + head, weight_decay), _group(rest, 0.0)]
-            adamw = _adamw(groups, lr=known(cfg.lr), betas=cfg.betas, eps=cfg.eps)
-            return Optimizers([adamw], model)
-        case never:
-            assert_never(never)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    tables = {m.weight for m in model.modules() if isinstance(m, nn.Embedding)}
+    matrices = [p for p in trained.values() if p.ndim == 2 and p not in tables]
+    if isinstance(cfg, Lbfgs):
+        lbfgs = torch.optim.LBFGS(
+            trained.values(),
+            lr=known(cfg.lr),
+            max_iter=1,
+            max_eval=cfg.evaluations,
+            history_size=cfg.history,
+            line_search_fn="strong_wolfe",
+        )
+        lbfgs.param_groups[0]["peak_lr"] = known(cfg.lr)
+        return Optimizers([lbfgs], model, peak_lr=known(cfg.lr), matrices=matrices)
+    rules = _rules(cfg.groups, list(trained))
+    decayed = set(matrices)
 
+    def grouped(params: dict[str, nn.Parameter], lr: float) -> list[dict[str, Any]]:
+        by: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, p in params.items():
+            rule = rules.get(name, Group(match="*"))
+            decay = weight_decay if p in decayed else 0.0
+            decay = decay if rule.weight_decay is None else rule.weight_decay
+            by.setdefault((lr * rule.lr_scale, decay), []).append(p)
+        return [
+            {"params": held, "lr": rate, "peak_lr": rate, "decay": decay}
+            for (rate, decay), held in by.items()
+        ]
 
-def lr_scale(cfg: Schedule, step: int, *, total: int) -> float:
-    """Multiplier of every peak rate at ``step`` (0-based) of a run of ``total`` steps."""
-    rising_steps = warmup_steps(cfg.warmup, total=total)
-    rising = curves.warmup(step, steps=rising_steps)
-    if rising < 1:
-        return rising
-    # The last update is at step total - 1 and still learns: progress 1 would come after it.
-    span = max(1, total - rising_steps)
-    progress = min(1.0, max(0, step - rising_steps) / span)
-    match cfg:
-        case Linear():
-            return curves.linear(progress, floor=cfg.floor)
-        case Cosine():
-            return curves.cosine(progress, floor=cfg.floor)
-        case Wsd():
-            return curves.stable_decay(progress, decay=cfg.decay, floor=cfg.floor)
-        case Constant():
-            return 1.0
-        case never:
-            assert_never(never)
-
-
-def warmup_steps(warmup: Duration | float, *, total: int) -> int:
-    """Steps of warm-up: as given, or as a share of the run."""
-    if isinstance(warmup, Duration):
-        assert warmup.unit == "steps", f"unresolved warm-up {warmup}"
-        return min(total, int(warmup.amount))
-    return round(warmup * total)
-
-
-def _group(params: list[nn.Parameter], weight_decay: float) -> dict[str, Any]:
-    return {"params": params, "weight_decay": weight_decay}
-
-
-def _adamw(
-    groups: list[dict[str, Any]], *, lr: float, betas: tuple[float, float], eps: float
-) -> torch.optim.Optimizer:
-    filled = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(filled, lr=lr, betas=betas, eps=eps, fused=True)
-
-
-def trained_parameters(optimizers: Optimizers) -> Iterator[nn.Parameter]:
-    """Every parameter that a step moves."""
-    for part in optimizers.parts:
+    peak_lr = known(cfg.lr)
+    if isinstance(cfg, MuonConfig):
+        hidden = {n: p for n, p in trained.items() if p in decayed and n != "head.weight"}
+        rest = {n: p for n, p in trained.items() if n not in hidden}
+        adam_groups = grouped(rest, known(cfg.adam_lr))
+        parts: list[torch.optim.Optimizer] = []
+        if hidden:
+            parts.append(Muon(grouped(hidden, peak_lr), lr=peak_lr, momentum=cfg.momentum))
+        if rest:
+            parts.append(torch.optim.AdamW(adam_groups, betas=cfg.betas, eps=cfg.eps, fused=True))
+    else:
+        parts = [_single(cfg, grouped(trained, peak_lr))]
+    for part in parts:
         for group in part.param_groups:
-            yield from group["params"]
+            own = isinstance(part, _DECAYING) or group.get("decoupled_weight_decay", False)
+            group["weight_decay"] = group.pop("decay") if own else 0.0
+    return Optimizers(parts, model, peak_lr=peak_lr, matrices=matrices)
+
+
+def _single(cfg: Optim, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """One optimizer for all groups: torch's own where it has one, fused where that is built.
+
+    Elsewhere torch chooses: one loop over parameters on a CPU, where it measured faster.
+    """
+    on_cpu = not groups[0]["params"][0].is_cuda
+    match cfg:
+        case AdamW():
+            return torch.optim.AdamW(
+                groups, betas=cfg.betas, eps=cfg.eps, amsgrad=cfg.amsgrad, fused=True
+            )
+        case Adam():
+            return torch.optim.Adam(
+                groups, betas=cfg.betas, eps=cfg.eps, amsgrad=cfg.amsgrad, fused=True
+            )
+        case NAdam():
+            return torch.optim.NAdam(
+                groups,
+                betas=cfg.betas,
+                eps=cfg.eps,
+                momentum_decay=cfg.momentum_decay,
+                decoupled_weight_decay=True,
+            )
+        case RAdam():
+            return torch.optim.RAdam(
+                groups, betas=cfg.betas, eps=cfg.eps, decoupled_weight_decay=True
+            )
+        case Adamax():
+            return torch.optim.Adamax(groups, betas=cfg.betas, eps=cfg.eps)
+        case ScheduleFreeConfig():
+            return ScheduleFreeAdamW(groups, lr=known(cfg.lr), betas=cfg.betas, eps=cfg.eps)
+        case LionConfig():
+            return Lion(groups, lr=known(cfg.lr), betas=cfg.betas)
+        case Sgd():
+            return torch.optim.SGD(
+                groups,
+                momentum=cfg.momentum,
+                dampening=cfg.dampening,
+                nesterov=cfg.nesterov,
+                fused=True,
+            )
+        case RmsProp():
+            return torch.optim.RMSprop(
+                groups,
+                alpha=cfg.alpha,
+                eps=cfg.eps,
+                momentum=cfg.momentum,
+                centered=cfg.centered,
+            )
+        case Adagrad():
+            return torch.optim.Adagrad(
+                groups, lr_decay=cfg.lr_decay, eps=cfg.eps, fused=on_cpu or None
+            )
+        case Adadelta():
+            return torch.optim.Adadelta(groups, rho=cfg.rho, eps=cfg.eps)
+        case Adafactor():
+            return torch.optim.Adafactor(groups, beta2_decay=cfg.beta2_decay, d=cfg.clip_threshold)
+        case MuonConfig() | Lbfgs():
+            raise AssertionError(f"{cfg.kind} is not one optimizer over groups")
+        case never:
+            assert_never(never)
+
+
+def _rules(groups: Sequence[Group], names: list[str]) -> dict[str, Group]:
+    """The group that each named parameter is in, if any: the first that matches."""
+    out: dict[str, Group] = {}
+    wrong = []
+    for group in groups:
+        found = [name for name in names if fnmatchcase(name, group.match)]
+        new = {name: group for name in found if name not in out}
+        out |= new
+        if not found:
+            some = ", ".join(names[:: max(1, len(names) // 5)])
+            wrong.append(
+                f"optim.groups: {group.match} matches no parameter that is trained; there are "
+                f"{len(names)}, such as {some}"
+            )
+        elif not new:
+            wrong.append(
+                f"optim.groups: all that {group.match} matches is in an earlier group, and the "
+                "first that matches counts; put it before"
+            )
+    if wrong:
+        raise ConfigError(wrong)
+    return out

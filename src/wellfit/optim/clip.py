@@ -1,22 +1,74 @@
-"""Gradient clipping."""
+"""Gradient clipping: by norm, by value, and by an outlier test on the norm."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
 
+from wellfit.config import AdaptiveClip, NormClip, ValueClip
+
+_KNOWN_AFTER = 25  # lengths, until their mean and variance are trusted (ZClip, sec. 4)
+
+
+@dataclass
+class NormHistory:
+    """Mean and variance of the length of the gradient so far (ZClip, arXiv:2504.02507)."""
+
+    count: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
+
+    def bound(self, norm: float, *, z: float, memory: float) -> float:
+        """The length to cut a gradient of this one to, its own unless it is an outlier.
+
+        An outlier is cut to the nearer of the mean the further out it lies, and joins the
+        history with the length it was cut to.
+        """
+        if self.count < _KNOWN_AFTER:
+            self.count += 1
+            before = norm - self.mean
+            self.mean += before / self.count
+            self.variance += (before * (norm - self.mean) - self.variance) / self.count
+            return norm
+        deviation = math.sqrt(self.variance)
+        score = (norm - self.mean) / (deviation + 1e-6)
+        kept = self.mean + z * deviation * z / score if score > z else norm
+        self.mean += (1 - memory) * (kept - self.mean)
+        self.variance += (1 - memory) * ((kept - self.mean) ** 2 - self.variance)
+        return kept
+
 
 @torch.no_grad()
-def clip_by_norm(params: Iterable[nn.Parameter], max_norm: float | None) -> Tensor:
-    """The norm of all gradients together, () float32; scaled down to ``max_norm`` if above it.
+def gradient_norm(params: Sequence[nn.Parameter]) -> Tensor:
+    """The norm of all gradients together, () float32."""
+    return nn.utils.get_total_norm([p.grad for p in params if p.grad is not None])
 
-    With ``max_norm`` None nothing is scaled and the norm is only measured.  A non-finite norm
-    is returned as it is, and the gradients are then spoilt: the caller must not step on them.
+
+@torch.no_grad()
+def clip_gradients(
+    params: Sequence[nn.Parameter],
+    norm: Tensor,
+    clip: NormClip | ValueClip | AdaptiveClip,
+    history: NormHistory,
+) -> None:
+    """Bound the gradients, whose norm is ``norm``, as the recipe says.
+
+    ``history`` is read and moved by an adaptive clip alone, which also waits for the device.
     """
-    with_grad = [p for p in params if p.grad is not None]
-    norm = nn.utils.get_total_norm([p.grad for p in with_grad if p.grad is not None])
-    if max_norm is not None:
-        nn.utils.clip_grads_with_norm_(with_grad, max_norm, norm)
-    return norm
+    match clip:
+        case NormClip():
+            nn.utils.clip_grads_with_norm_(params, clip.max, norm)
+        case ValueClip():
+            nn.utils.clip_grad_value_(params, clip.max)
+        case AdaptiveClip():
+            length = float(norm)
+            most = history.bound(length, z=clip.z, memory=clip.memory)
+            if most < length:
+                nn.utils.clip_grads_with_norm_(params, most, norm)
+        case never:
+            assert_never(never)

@@ -9,17 +9,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from wellfit.config import Explained, Recipe, known, recipe_from_dict, to_dict
-from wellfit.data import Feed, Prepared
+from wellfit.config import (
+    Classify,
+    Explained,
+    Lbfgs,
+    MeanAverage,
+    PretrainedTokenizer,
+    Recipe,
+    Regress,
+    known,
+    recipe_from_dict,
+    to_dict,
+)
+from wellfit.data import Feed, Prepared, train_feed
 from wellfit.errors import ConfigError
-from wellfit.model import Choice, Shape, explain_shape
+from wellfit.model import Choice, Resolved, Shape, resolve_model
 from wellfit.plan import laws
 from wellfit.plan.machine import Machine, matmul_flops_per_s
+from wellfit.tokenizer import local_folder
 from wellfit.units import Duration
 
 
@@ -67,7 +80,7 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
         raise ConfigError(
             ["train.device: cuda, but torch finds no GPU here; write train.device: cpu"]
         )
-    shape, sizes = explain_shape(recipe.model, vocab=data.tokenizer.vocab_size)
+    shape, sizes = model_of(recipe, data)
     memory = machine.gpu_memory_bytes if on == "cuda" else machine.memory_bytes
     laws.check_memory(shape, memory_bytes=memory)
     choices: dict[str, Choice] = {"data.path": _absolute(recipe.data.path)}
@@ -77,9 +90,17 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
         choices["train.threads"] = laws.threads(machine)
     if recipe.train.precision == "auto":
         choices["train.precision"] = _precision(machine, on)
+    if isinstance(recipe.tokenizer, PretrainedTokenizer):
+        path = str(local_folder(recipe.tokenizer.path).absolute())
+        choices["tokenizer.path"] = Choice(path, "the same files from anywhere", "")
     choices |= sizes
     batch = recipe.train.batch
-    if batch == "auto":
+    if isinstance(recipe.optim, Lbfgs):
+        long, packed = recipe.data.long, recipe.data.pack
+        feed = train_feed(data.splits["train"], context=shape.context, long=long, packed=packed)
+        choices["train.batch"] = laws.whole_batch(batch, feed.n_rows)
+        batch = feed.n_rows
+    elif batch == "auto":
         choices["train.batch"] = laws.batch(shape, data.splits["train"])
         batch = int(choices["train.batch"].value)
     if recipe.train.micro_batch == "auto":
@@ -87,8 +108,21 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
     if recipe.evaluate.tokens == "auto":
         choices["evaluate.tokens"] = laws.evaluate_tokens(shape, data.splits["val"])
     choices |= laws.rates(recipe, shape, tokens_per_step=batch * shape.context)
-    decision = Decision(recipe, _vocabulary(recipe, shape)).with_choices(choices)
+    decision = Decision(recipe, _vocabulary(recipe, data)).with_choices(choices)
     return decision, shape
+
+
+def model_of(recipe: Recipe, data: Prepared) -> Resolved:
+    """The shape of the recipe's model for this data, and what was chosen about it.
+
+    Raises ``ConfigError`` with every problem found.
+    """
+    vocab, task = data.tokenizer.vocab_size, recipe.task
+    if not isinstance(task, Classify | Regress):
+        return resolve_model(recipe.model, vocab=vocab)
+    assert data.labels is not None, task
+    outputs = len(data.labels.names)
+    return resolve_model(recipe.model, vocab=vocab, outputs=outputs, pool=task.pool)
 
 
 def decide_horizon(decision: Decision, feed: Feed, seen: Rehearsal) -> Decision:
@@ -127,20 +161,26 @@ def decide_horizon(decision: Decision, feed: Feed, seen: Rehearsal) -> Decision:
     if every == "auto":
         choices["evaluate.every"] = laws.evaluate_every(steps)
     elif every.unit != "steps":
-        span = in_steps(every, recipe, feed, step_s=seen.step_s)
+        span = in_steps(every, recipe=recipe, feed=feed, step_s=seen.step_s)
         choices["evaluate.every"] = Choice(Duration(span, "steps"), f"{every}", "measured")
     kept = recipe.checkpoint.every
     if kept.unit in ("tokens", "epochs"):
-        span = in_steps(kept, recipe, feed, step_s=seen.step_s)
+        span = in_steps(kept, recipe=recipe, feed=feed, step_s=seen.step_s)
         choices["checkpoint.every"] = Choice(Duration(span, "steps"), f"{kept}", "measured")
-    warmup = getattr(recipe.schedule, "warmup", 0.0)
-    if isinstance(warmup, Duration) and warmup.unit != "steps":
-        span = in_steps(warmup, recipe, feed, step_s=seen.step_s)
-        choices["schedule.warmup"] = Choice(Duration(span, "steps"), f"{warmup}", "measured")
+    spans = {f"schedule.{name}": value for name, value in recipe.schedule}
+    if isinstance(recipe.regularize.average, MeanAverage):
+        spans["regularize.average.every"] = recipe.regularize.average.every
+    for key, value in spans.items():
+        asked = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(span, Duration) and span.unit != "steps" for span in asked):
+            steps_of = partial(in_steps, recipe=recipe, feed=feed, step_s=seen.step_s)
+            out = [f"{steps_of(s)} steps" if isinstance(s, Duration) else s for s in asked]
+            reason = ", ".join(map(str, asked))
+            choices[key] = Choice(out if isinstance(value, tuple) else out[0], reason, "measured")
     return decision.with_choices(choices)
 
 
-def in_steps(span: Duration, recipe: Recipe, feed: Feed, *, step_s: float) -> int:
+def in_steps(span: Duration, *, recipe: Recipe, feed: Feed, step_s: float) -> int:
     """A duration as a number of steps, at least 1."""
     batch = known(recipe.train.batch)
     match span.unit:
@@ -154,12 +194,12 @@ def in_steps(span: Duration, recipe: Recipe, feed: Feed, *, step_s: float) -> in
             return max(1, round(span.amount / step_s))
 
 
-def _vocabulary(recipe: Recipe, shape: Shape) -> tuple[Explained, ...]:
+def _vocabulary(recipe: Recipe, data: Prepared) -> tuple[Explained, ...]:
     """The size that a learned vocabulary came to."""
     if recipe.tokenizer.kind != "bpe" or recipe.tokenizer.vocab != "auto":
         return ()
     why = "about the root of the bytes of train, as a power of two"
-    return (Explained("tokenizer.vocab", shape.vocab, "auto", why, "docs/data.md"),)
+    return (Explained("tokenizer.vocab", data.tokenizer.vocab_size, "auto", why, "docs/data.md"),)
 
 
 def _precision(machine: Machine, device: str) -> Choice:

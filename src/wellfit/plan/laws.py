@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from wellfit.config import AdamW, Muon, Recipe
+from wellfit.config import Muon, Recipe
 from wellfit.data import Split
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Shape
@@ -60,6 +60,21 @@ def batch(shape: Shape, train: Split) -> Choice:
     return Choice(sequences, reason, "LOG.md, 2026-11-21")
 
 
+def whole_batch(asked: int | str, n_rows: int) -> Choice:
+    """Every row of the train split at each step, as a line search needs.
+
+    Raises ``ConfigError`` for another batch.
+    """
+    if asked not in ("auto", n_rows):
+        raise ConfigError(
+            [
+                f"train.batch: lbfgs needs the whole train split at each step, {n_rows} rows; "
+                "write train.batch: auto, or another optim.kind"
+            ]
+        )
+    return Choice(n_rows, "lbfgs needs the whole train split at each step", "plan.laws")
+
+
 def check_memory(shape: Shape, *, memory_bytes: int) -> None:
     """Raise ``ConfigError`` for a model whose state alone does not fit.
 
@@ -98,27 +113,43 @@ def micro_batch(shape: Shape, batch: int, *, memory_bytes: int) -> Choice:
     return Choice(math.ceil(batch / parts), reason, "plan.laws.micro_batch")
 
 
+# Peak rates of what is not Muon, from short runs of each at four rates or so (LOG.md, 2026-11-21):
+# at width 384 of those whose steps have one size, falling with the root of the width; the rest
+# as they are.
+_RATES_AT_384 = {
+    "adamw": 1e-3,  # nanoGPT's
+    "adam": 2e-3,
+    "nadam": 2e-3,
+    "radam": 4e-3,
+    "adamax": 6e-3,
+    "schedule-free-adamw": 6e-3,
+    "lion": 6e-4,
+    "rmsprop": 1.5e-3,
+}
+_RATES = {"sgd": 0.3, "adagrad": 0.03, "adadelta": 3.0, "adafactor": 0.1, "lbfgs": 1.0}
+_DECAYS = {"adamw": 0.1, "schedule-free-adamw": 0.1, "lion": 0.3}  # usual; of the others 0
+
+
 def rates(recipe: Recipe, shape: Shape, *, tokens_per_step: int) -> dict[str, Choice]:
     """Learning rates and weight decay of the chosen optimizer, where they are auto."""
-    out: dict[str, Choice] = {}
-    match recipe.optim:
-        case Muon(lr=lr, adam_lr=adam_lr):
-            if lr == "auto":
-                reason = "0.02 to 0.04 were alike, 0.01 clearly worse"
-                out["optim.lr"] = Choice(0.03, reason, "LOG.md, 2026-11-21")
-            if adam_lr == "auto":
-                rate = round(0.02 * math.sqrt(192 / shape.width), 6)
-                reason = "0.02 at width 192, falling with its root"
-                out["optim.adam_lr"] = Choice(rate, reason, "LOG.md, 2026-11-21")
-        case AdamW(lr=lr):
-            if lr == "auto":
-                out["optim.lr"] = Choice(
-                    round(1e-3 * math.sqrt(384 / shape.width), 6),
-                    "0.001 at width 384 (nanoGPT's), falling with its root",
-                    "nanoGPT config/train_shakespeare_char.py",
-                )
+    optim, measured = recipe.optim, "LOG.md, 2026-11-21"
+    if isinstance(optim, Muon):
+        rate = round(0.02 * math.sqrt(192 / shape.width), 6)
+        found = {
+            "lr": Choice(0.03, "0.02 to 0.04 were alike, 0.01 clearly worse", measured),
+            "adam_lr": Choice(rate, "0.02 at width 192, falling with its root", measured),
+        }
+    elif optim.kind in _RATES_AT_384:
+        rate = _RATES_AT_384[optim.kind]
+        reason = f"{rate:g} at width 384, falling with its root"
+        found = {"lr": Choice(round(rate * math.sqrt(384 / shape.width), 6), reason, measured)}
+    else:
+        reason = "the best of a few that were tried, or its authors'"
+        found = {"lr": Choice(_RATES[optim.kind], reason, measured)}
+    asked = dict(optim)
+    out = {f"optim.{key}": choice for key, choice in found.items() if asked[key] == "auto"}
     if recipe.regularize.weight_decay == "auto":
-        decay = 0.0 if isinstance(recipe.optim, Muon) else 0.1
+        decay = _DECAYS.get(optim.kind, 0.0)
         out["regularize.weight_decay"] = Choice(decay, "the optimizer's usual value", "LOG.md")
     return out
 

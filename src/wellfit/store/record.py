@@ -30,6 +30,7 @@ EventKind: TypeAlias = Literal[
     "evaluated",
     "looked-at-test",
     "early-stop",  # patience ran out
+    "lowered-rate",  # a plateau of val cut the learning rate
     "stopped",  # a signal asked for the end
     "diverged",
     "skipped",  # a step, or a record of the data, was left out

@@ -7,6 +7,7 @@ from wellfit.tokenizer.build import (
     vocab_for_bytes,
 )
 from wellfit.tokenizer.codecs import Encoded
+from wellfit.tokenizer.hub import local_folder
 from wellfit.tokenizer.marked import Frame, Marked, encode_marked, frame, markup
 from wellfit.tokenizer.saving import load_tokenizer
 from wellfit.tokenizer.tokenizer import END_OF_TEXT, Kind, Tokenizer
@@ -24,6 +25,7 @@ __all__ = [
     "encode_marked",
     "frame",
     "load_tokenizer",
+    "local_folder",
     "markup",
     "vocab_for_bytes",
 ]

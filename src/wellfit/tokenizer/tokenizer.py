@@ -94,9 +94,12 @@ class Tokenizer:
         """The text of ids; an end of document shows as its name, such as ``<|endoftext|>``.
 
         Bytes that are not UTF-8 become U+FFFD: a model may write any sequence of tokens.
-        Raises ``ValueError`` for an id outside the vocabulary, which no text of ours contains.
+        Raises ``ValueError`` for an id outside the vocabulary, which no text of ours contains; but
+        many published models have vectors to spare, and what they write with those is nothing.
         """
         found = np.asarray(ids, dtype=np.int64).reshape(-1)
+        if self.kind == "pretrained":
+            found = found[found < self.vocab_size]
         if found.size and not 0 <= found.min() <= found.max() < self.vocab_size:
             raise ValueError(f"ids {found.min()}..{found.max()} outside 0..{self.vocab_size - 1}")
         if isinstance(self.codec, LibraryCodec):

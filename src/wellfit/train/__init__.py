@@ -2,8 +2,9 @@
 
 from wellfit.train.loop import Outcome, run, train_steps
 from wellfit.train.setup import resume, start
-from wellfit.train.state import StopState, TrainState
+from wellfit.train.state import TrainState
 from wellfit.train.step import StepRecord, train_step
+from wellfit.train.stopping import StopState
 
 __all__ = [
     "Outcome",

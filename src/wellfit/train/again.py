@@ -10,8 +10,8 @@ from wellfit.checkpoint import committed, load, newest_verified
 from wellfit.config import Recipe
 from wellfit.data import Labels, Prepared
 from wellfit.errors import CheckpointError, RunError
-from wellfit.model import Decoder, build_decoder, read_published, resolve_shape
-from wellfit.plan import this_machine
+from wellfit.model import build_model, read_model
+from wellfit.plan import model_of, this_machine
 from wellfit.report import NoScreen
 from wellfit.store import RunDir
 from wellfit.tokenizer import Tokenizer, load_tokenizer
@@ -25,7 +25,7 @@ class Again(NamedTuple):
 
     recipe: Recipe
     data: Prepared
-    model: Decoder
+    model: Any  # a decoder, or an encoder
     step: int  # of the chosen weights
 
 
@@ -50,10 +50,10 @@ def open_model(target: Path) -> Opened:
         recipe, _ = read_resolved(run)
         labels = json.loads(run.data.read_text()).get("labels")
         found = Labels(**{k: _tuple(v) for k, v in labels.items()}) if labels else None
-        model = read_published(run.model)
+        model = read_model(run.model)
         return Opened(model, load_tokenizer(run.model), None, recipe, found)
     if (target / "config.json").is_file():
-        return Opened(read_published(target), load_tokenizer(target))
+        return Opened(read_model(target), load_tokenizer(target))
     raise RunError(
         f"{target} is neither a run (it holds no run.db) nor a model (it holds no config.json). "
         "List runs with: wellfit runs ls"
@@ -73,9 +73,8 @@ def open_again(path: Path) -> Again:
     recipe, _ = read_resolved(run)
     data = prepared(recipe, Here(this_machine(), "cpu", Ranks(0, 1, 0), NoScreen()))
     check_same_data(run, data)
-    model = build_decoder(
-        resolve_shape(recipe.model, vocab=data.tokenizer.vocab_size), seed=recipe.train.seed
-    )
+    shape = model_of(recipe, data).shape
+    model = build_model(recipe.model, shape, seed=recipe.train.seed, weights=False)
     best = committed(run.checkpoints, "best")
     if best:
         load_weights(model, load(best[-1]).tensors["model"])

@@ -8,20 +8,21 @@ from typing import Any
 import torch
 
 from wellfit.checkpoint import committed, load, named
-from wellfit.config import Pretrained
-from wellfit.data import Blocks, eval_blocks
+from wellfit.config import Classify, Pretrained, Regress, Task
+from wellfit.data import Blocks, Labels, eval_blocks
 from wellfit.diagnose import verdict
 from wellfit.diagnose.trajectory import trajectory
 from wellfit.evaluate import BlockScores
-from wellfit.model import Decoder, merge, write_adapter, write_published
+from wellfit.model import Outputs, merge, write_adapter, write_published
 from wellfit.model.publish import staged
 from wellfit.report import page
 from wellfit.store import Split, read_run, write_text_atomic
 from wellfit.train import ranks as group
+from wellfit.train.average import measured_weights, weights_to_measure
 from wellfit.train.interrupt import Interrupt
 from wellfit.train.job import Job
 from wellfit.train.ledger import Ledger
-from wellfit.train.measure import measure_of, written
+from wellfit.train.measure import measure_of, save_best, written
 from wellfit.train.state import TrainState, load_weights
 
 
@@ -55,14 +56,26 @@ def finish(job: Job, state: TrainState, ledger: Ledger, interrupt: Interrupt) ->
     return True
 
 
-def publish(job: Job, model: Decoder) -> None:
+def publish(job: Job, model: Any) -> None:
     """Write the model for other tools; of a LoRA run the adapter, and the model with it merged."""
     asked = job.recipe.model
     if isinstance(asked, Pretrained) and asked.lora is not None:
         with staged(job.run.adapter, replace=True) as folder:
             write_adapter(folder, model, asked.lora, base=asked.path)
         model = merge(model)
-    write_published(job.run.model, model, job.data.tokenizer, replace=True)
+    outputs = meaning(job.recipe.task, job.data.labels)
+    write_published(job.run.model, model, job.data.tokenizer, outputs=outputs, replace=True)
+
+
+def meaning(task: Task, labels: Labels | None) -> Outputs | None:
+    """What the outputs of a labelled task mean, for other tools; None where there are none."""
+    if labels is None:
+        return None
+    if isinstance(task, Regress):
+        return Outputs(labels.names, "regression", labels.means, labels.deviations)
+    several = isinstance(task, Classify) and task.several
+    problem: Any = f"{'multi' if several else 'single'}_label_classification"
+    return Outputs(labels.names, problem)
 
 
 def conclude_diverged(job: Job, state: TrainState, ledger: Ledger) -> None:
@@ -77,14 +90,22 @@ def choose(job: Job, state: TrainState, ledger: Ledger) -> int:
     """Load the weights that val chose into the model, and return their step.
 
     Rank 0 names them, and has committed them by then; without waiting for it, another rank
-    might look before they are there.
+    might look before they are there.  Where the recipe wants the last weights, they are
+    committed as the chosen ones first.
     """
+    if job.recipe.stop is not None and not job.recipe.stop.restore_best:
+        state.stop.best_step = state.step
+        if job.ranks.leads:
+            with measured_weights(state):
+                save_best(job, state)
     best = committed(job.run.checkpoints, "best") if job.ranks.leads else []
     names = [c.path.name for c in best if c.step == state.stop.best_step]
     name = group.agreed(job.ranks, names[-1] if names else None, device=job.device)
     if name is None:
         wanted = f"the weights that val chose, of step {state.stop.best_step}, are gone"
         ledger.warned(state.step, f"{wanted}; the model is the one of step {state.step}")
+        for p, w in weights_to_measure(state).items():
+            p.data = w
         return state.step
     chosen = named(job.run.checkpoints, name)
     load_weights(state.model, load(chosen).tensors["model"])

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from wellfit.config import Explained, Recipe, known
+from wellfit.config import Explained, Pretrained, Recipe, known
 from wellfit.data import Blocks, Feed, Prepared
 from wellfit.evaluate import Baseline, Baselines
-from wellfit.model import DropSource, Shape, build_decoder
+from wellfit.model import Shape, build_model, lora_drop_source, noise_source
 from wellfit.optim import build_optimizers
 from wellfit.plan import Machine
 from wellfit.store import RunDir, Unit
@@ -67,9 +67,13 @@ class Job:
         return torch.bfloat16 if self.recipe.train.precision == "bf16" else torch.float32
 
 
-def new_state(job: Job) -> TrainState:
-    """Model and optimizers before step 0, drawn from the seed."""
-    model = build_decoder(job.shape, seed=job.recipe.train.seed).to(job.device)
+def new_state(job: Job, *, weights: bool = True) -> TrainState:
+    """Model and optimizers before step 0: drawn from the seed, or as published.
+
+    Without ``weights`` those of a published model are left to a checkpoint.
+    """
+    seed = job.recipe.train.seed
+    model = build_model(job.recipe.model, job.shape, seed=seed, weights=weights).to(job.device)
     model.compute = job.compute
     decay = known(job.recipe.regularize.weight_decay)
     return TrainState(model, build_optimizers(job.recipe.optim, model, weight_decay=decay))
@@ -86,16 +90,10 @@ def batch_stream(job: Job) -> Callable[[int], Iterator[MicroBatch]]:
     recipe, shape = job.recipe, job.shape
     batch, micro = known(recipe.train.batch), known(recipe.train.micro_batch)
     seed = recipe.train.seed
-    source = None
-    if recipe.regularize.dropout:
-        source = DropSource(
-            recipe.regularize.dropout,
-            seed=seed,
-            sites=1 + 2 * shape.depth,
-            window=shape.context * shape.width,
-            dtype=job.compute,
-            device=job.device,
-        )
+    source = noise_source(recipe.regularize, shape, seed=seed, dtype=job.compute, device=job.device)
+    asked, lora = recipe.model, None
+    if isinstance(asked, Pretrained) and asked.lora is not None:
+        lora = lora_drop_source(shape, asked.lora, seed=seed, dtype=job.compute, device=job.device)
 
     def micro_batches(step: int) -> Iterator[MicroBatch]:
         rows = job.feed.step(step, batch=batch, seed=seed)
@@ -103,6 +101,8 @@ def batch_stream(job: Job) -> Callable[[int], Iterator[MicroBatch]]:
         for start in range(0, len(rows.samples), micro):
             part = rows.part(start, start + micro)
             drop = source.draw(step, part.samples) if source else None
-            yield micro_batch(part, drop, weights_C=job.weights_C)
+            made = micro_batch(part, drop, weights_C=job.weights_C)
+            small = lora.draw(step, part.samples) if lora else None
+            yield made._replace(lora_drop=small)
 
     return micro_batches

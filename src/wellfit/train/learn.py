@@ -32,7 +32,7 @@ from wellfit.config import (
 )
 from wellfit.data import IGNORE, Labels, Rows, Split
 from wellfit.errors import ConfigError
-from wellfit.model import Decoder, Drop
+from wellfit.model import Decoder, Drop, Noise, dropping
 from wellfit.objectives import (
     Tally,
     class_loss,
@@ -53,9 +53,10 @@ class MicroBatch(NamedTuple):
     segments_BT: Tensor | None
     lengths_B: Tensor | None
     labels_BL: Tensor | None
-    drop: Drop | None
+    drop: Noise | None
     n_targets: int  # whose loss counts
     weight: float  # what their losses add up to weighing: the divisor of the sum
+    lora_drop: Drop | None = None  # for the inputs of LoRA's small matrices
 
     def to(self, device: str | torch.device) -> MicroBatch:
         """The same with its tensors on the device."""
@@ -73,7 +74,7 @@ LossOf = Callable[[MicroBatch], Tally]
 _Sums = Callable[..., Tally]  # of the tensors of a micro-batch and its drop
 
 
-def micro_batch(rows: Rows, drop: Drop | None, *, weights_C: np.ndarray | None) -> MicroBatch:
+def micro_batch(rows: Rows, drop: Noise | None, *, weights_C: np.ndarray | None) -> MicroBatch:
     """Rows as tensors; ``weights_C`` are those of the classes where they differ."""
     if rows.labels is None:
         n_targets = int((rows.targets != IGNORE).sum())
@@ -147,7 +148,10 @@ def loss_of(
     run = torch.compile(sums, dynamic=None if labels else False) if compiled else sums
 
     def loss(m: MicroBatch) -> Tally:
-        return run(*m[:6])
+        if m.lora_drop is None:
+            return run(*m[:6])
+        with dropping(model, m.lora_drop):
+            return run(*m[:6])
 
     return loss
 
@@ -161,7 +165,7 @@ def _tokens(model: Decoder, cfg: TokenLoss) -> _Sums:
         segments_BT: Tensor | None,
         lengths_B: None,
         labels_BL: None,
-        drop: Drop | None,
+        drop: Noise | None,
     ) -> Tally:
         hidden_TD = model.hidden(tokens_BT, segments_BT=segments_BT, drop=drop).flatten(0, 1)
         targets_T = targets_BT.flatten()
@@ -191,7 +195,7 @@ def _classes(model: Any, task: Classify, weights_C: np.ndarray | None) -> _Sums:
         segments_BT: None,
         lengths_B: Tensor,
         labels_BL: Tensor,
-        drop: Drop | None,
+        drop: Noise | None,
     ) -> Tally:
         scores_BC = model.outputs_of(tokens_BT, lengths_B, drop=drop)
         if task.several:
@@ -218,7 +222,7 @@ def _numbers(model: Any, task: Regress, labels: Labels) -> _Sums:
         segments_BT: None,
         lengths_B: Tensor,
         labels_BL: Tensor,
-        drop: Drop | None,
+        drop: Noise | None,
     ) -> Tally:
         predicted_BL = model.outputs_of(tokens_BT, lengths_B, drop=drop)
         on = predicted_BL.device

@@ -148,12 +148,22 @@ class Ledger:
         """Patience ran out."""
         if self.record is None:
             return
-        facts = {"best_step": state.stop.best_step, "best_val_loss": state.stop.best_val_loss}
+        stop = self.job.recipe.stop
+        metric = stop.metric if stop else "loss"
+        facts = {"best_step": state.stop.best_step, "metric": metric}
         self.record.event("early-stop", state.step, **facts)
         self.screen.say(
-            f"stopped early at step {state.step}: val has not improved for {state.stop.stale} "
-            f"evaluations (best at step {state.stop.best_step})"
+            f"stopped early at step {state.step}: val {metric} has not improved for "
+            f"{state.stop.stale} evaluations (best at step {state.stop.best_step})"
         )
+
+    def lowered_rate(self, state: TrainState) -> None:
+        """A plateau cut the learning rate."""
+        if self.record is not None:
+            scale = state.plateau.scale
+            peak = scale * state.optimizers.peak_lr
+            self.record.event("lowered-rate", state.step, share_of_peak=scale, lr=peak)
+            self.screen.say(f"val has stopped improving: the learning rate is {peak:.3g} from here")
 
     def stopped(self, state: TrainState, number: int | None) -> None:
         """A signal ended the run; it can go on later."""

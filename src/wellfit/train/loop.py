@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from wellfit.checkpoint import commit, prune
+from wellfit.config import Plateau
 from wellfit.errors import Diverged, WellfitError
 from wellfit.optim import lr_scale
 from wellfit.train import ranks as group
+from wellfit.train.average import measured_weights, take_average
 from wellfit.train.finish import conclude_diverged, finish
 from wellfit.train.interrupt import Interrupt
 from wellfit.train.job import Job, batch_stream
@@ -19,6 +21,7 @@ from wellfit.train.measure import evaluate, save_best
 from wellfit.train.samples import write_sample
 from wellfit.train.state import TrainState
 from wellfit.train.step import NonFinite, StepRecord, train_step
+from wellfit.train.stopping import watch
 from wellfit.units import Duration
 
 _STOP, _SAVE = 1, 2  # bits that ranks agree on after each step
@@ -36,17 +39,22 @@ def train_steps(job: Job, state: TrainState, loss_of: LossOf) -> Iterator[StepRe
 
     Owns the order of things and nothing else: what is due after a step is the caller's affair.
     """
-    recipe, stream = job.recipe, batch_stream(job)
-    clip = recipe.regularize.clip
-    while state.step < job.steps_total:
-        yield train_step(
+    recipe, stream, total = job.recipe, batch_stream(job), job.steps_total
+    while state.step < total:
+        rate = lr_scale(recipe.schedule, state.step, total=total) * state.plateau.scale
+        record = train_step(
             state,
-            list(stream(state.step)),
+            # A line search builds on the last one: every step must see the same rows.
+            list(stream(0 if state.optimizers.searches else state.step)),
             loss_of,
-            lr_scale=lr_scale(recipe.schedule, state.step, total=job.steps_total),
-            clip=None if clip is None else clip.max,
+            lr_scale=rate,
+            how=recipe.regularize,
+            seed=recipe.train.seed,
             ranks=job.ranks,
         )
+        if recipe.regularize.average is not None:
+            take_average(state, recipe.regularize.average, total=total)
+        yield record
 
 
 def run(job: Job, state: TrainState, loss_of: LossOf, ledger: Ledger) -> Outcome:
@@ -69,19 +77,22 @@ def run(job: Job, state: TrainState, loss_of: LossOf, ledger: Ledger) -> Outcome
         saved_s, saved_evaluation = clock.elapsed_s, state.evaluated_step
 
     def look() -> None:
-        train, val = evaluate(job, state)
-        state.evaluated_step = state.step
-        gain = job.recipe.stop.min_gain if job.recipe.stop else 0.0
-        if state.stop.observe(state.step, val.loss, min_gain=gain) and job.ranks.leads:
-            save_best(job, state)
-        sample = None
-        try:
-            sample = write_sample(job, state)
-        except WellfitError as e:  # a text to look at is not worth a run
-            ledger.warned(state.step, f"no sample at step {state.step}: {e}")
+        stop, schedule, sample = job.recipe.stop, job.recipe.schedule, None
+        with measured_weights(state):
+            train, val = evaluate(job, state)
+            state.evaluated_step = state.step
+            seen, gain = watch(stop, val), stop.min_gain if stop else 0.0
+            if state.stop.observe(state.step, seen, min_gain=gain) and job.ranks.leads:
+                save_best(job, state)
+            try:
+                sample = write_sample(job, state)
+            except WellfitError as e:  # a text to look at is not worth a run
+                ledger.warned(state.step, f"no sample at step {state.step}: {e}")
         if job.judge.missing:
             ledger.warned(state.step, job.judge.missing)
         ledger.evaluated(state, train, val, sample)
+        if isinstance(schedule, Plateau) and state.plateau.observe(seen, schedule):
+            ledger.lowered_rate(state)
 
     def look_due() -> bool:
         return _due(job.recipe.evaluate.every, state.step) or state.step == job.steps_total

@@ -6,6 +6,7 @@ exact; what was computed to measure it is thrown away.
 
 from __future__ import annotations
 
+import copy
 import shutil
 import statistics
 import time
@@ -18,12 +19,14 @@ from wellfit.config import known
 from wellfit.errors import ConfigError, Diverged
 from wellfit.plan import Rehearsal, laws
 from wellfit.train import ranks as group
+from wellfit.train.average import measured_weights
 from wellfit.train.job import Job, batch_stream, job_loss, new_state
 from wellfit.train.learn import LossOf
 from wellfit.train.measure import evaluate
 from wellfit.train.samples import write_sample
 from wellfit.train.state import TrainState
 from wellfit.train.step import NonFinite, train_step
+from wellfit.train.stopping import watch
 
 _MEASURE_FRAC = 0.03  # of a budget in minutes is spent on measuring a step
 _LEAST_S, _MOST_S = 1.0, 10.0
@@ -66,6 +69,7 @@ def rehearse(job: Job, *, t0: float) -> Rehearsed:
 
 def _rehearse(job: Job, *, t0: float) -> Rehearsed:
     state = new_state(job)
+    before = copy.deepcopy(state.contents())
     compiled = job.recipe.train.compile is True
     loss_of = job_loss(job, state.model, compiled=compiled)
     long_enough_s = _measure_for(job)
@@ -78,19 +82,10 @@ def _rehearse(job: Job, *, t0: float) -> Rehearsed:
             loss_of, step_s = faster, compiled_s
     # The faster of two: the first one also warms up.
     evaluation_s = min(_seconds(lambda: _evaluate_once(job, state)) for _ in range(2))
-    state = reset(job, state)
+    state.restore(before)
     spent_s = time.monotonic() - t0
     seen = Rehearsal(step_s, evaluation_s, spent_s, compiled)._asdict()
     return Rehearsed(state, loss_of, Rehearsal(**group.agreed(job.ranks, seen, device=job.device)))
-
-
-def reset(job: Job, state: TrainState) -> TrainState:
-    """The state before step 0, in the same model object, so that a compiled loss stays valid."""
-    fresh = new_state(job)
-    state.model.load_state_dict(fresh.model.state_dict())
-    for part in state.optimizers.parts:
-        part.state.clear()
-    return TrainState(state.model, state.optimizers)
 
 
 def _time_steps(job: Job, state: TrainState, loss_of: LossOf, *, long_enough_s: float) -> float:
@@ -99,7 +94,6 @@ def _time_steps(job: Job, state: TrainState, loss_of: LossOf, *, long_enough_s: 
     The first one, which warms up or compiles, is not counted unless it is the only one.
     """
     stream, times, total_s = batch_stream(job), list[float](), 0.0
-    clip = job.recipe.regularize.clip
     for turn in range(_MOST_STEPS + 1):
         t0 = time.monotonic()
         batches = list(stream(turn))
@@ -107,8 +101,10 @@ def _time_steps(job: Job, state: TrainState, loss_of: LossOf, *, long_enough_s: 
             state,
             batches,
             loss_of,
-            lr_scale=0.0,  # the work of a step without its effect
-            clip=None if clip is None else clip.max,
+            # the work of a step without its effect; a line search has to move to be one
+            lr_scale=1.0 if state.optimizers.searches else 0.0,
+            how=job.recipe.regularize,
+            seed=job.recipe.train.seed,
             ranks=job.ranks,
         )
         elapsed_s = time.monotonic() - t0
@@ -152,8 +148,10 @@ def _worth_compiling(job: Job, step_s: float) -> bool:
 
 def _evaluate_once(job: Job, state: TrainState) -> None:
     """An evaluation as it will happen, and its sample; the results are thrown away."""
-    evaluate(job, state)
-    write_sample(job, state)
+    with measured_weights(state):
+        _, val = evaluate(job, state)
+        watch(job.recipe.stop, val)  # a metric that is not there is found before any work
+        write_sample(job, state)
 
 
 def _seconds(work: Callable[[], None]) -> float:

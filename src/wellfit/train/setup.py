@@ -17,6 +17,7 @@ from wellfit.checkpoint import Committed, load, named, newest_verified, sweep
 from wellfit.config import (
     Explained,
     Loaded,
+    Pretrained,
     Recipe,
     dump_commented,
     explain,
@@ -27,7 +28,7 @@ from wellfit.config import (
 )
 from wellfit.data import Prepared, Progress, eval_blocks, prepare, train_feed
 from wellfit.errors import Diverged, RunError
-from wellfit.model import Shape
+from wellfit.model import Shape, weights_digest
 from wellfit.plan import Decision, decide_horizon, decide_parts, environment, this_machine
 from wellfit.plan.machine import Machine
 from wellfit.report import NoScreen, Screen
@@ -115,9 +116,7 @@ def prepared(recipe: Recipe, here: Here) -> Prepared:
 
     cache = None if recipe.data.cache is None else Path(recipe.data.cache)
     if here.ranks.leads:
-        data = prepare(
-            recipe.data, recipe.tokenizer, task=recipe.task, progress=show, cache=cache
-        )
+        data = prepare(recipe.data, recipe.tokenizer, task=recipe.task, progress=show, cache=cache)
     group.agreed(here.ranks, None, device=here.device)
     if here.ranks.leads:
         return data
@@ -165,8 +164,8 @@ def _continue(
     torch.set_num_threads(known(recipe.train.threads))
     decision, shape = decide_parts(recipe, data, here.machine)
     job = make_job(Decision(recipe, explained), data, shape, run_dir, here)
-    state = new_state(job)
-    rejected = _restore(job, state)
+    _check_same_model(run_dir, recipe)
+    state, rejected = _restored(job)
     here.screen.say(f"resuming at step {state.step} of {job.steps_total}")
     loss_of = job_loss(job, state.model, compiled=recipe.train.compile is True)
     return _train(job, state, loss_of, here, lambda ledger: ledger.resumed(state, rejected))
@@ -181,8 +180,8 @@ def _same_everywhere(decision: Decision, here: Here) -> Decision:
     return Decision(recipe_from_dict(heard["recipe"]), explained)
 
 
-def _restore(job: Job, state: TrainState) -> list[tuple[Committed, str]]:
-    """Take over the newest whole checkpoint; returns those that were passed over, and why.
+def _restored(job: Job) -> tuple[TrainState, list[tuple[Committed, str]]]:
+    """The state of the newest whole checkpoint, and those that were passed over, and why.
 
     Rank 0 chooses and the others follow: on a network disk they might see different ones.
     """
@@ -192,11 +191,11 @@ def _restore(job: Job, state: TrainState) -> list[tuple[Committed, str]]:
         sweep(root)
         found = newest_verified(root, rejected=lambda c, why: rejected.append((c, why)))
     chosen = group.agreed(job.ranks, found[0].path.name if found else None, device=job.device)
-    if found is not None:
-        state.restore(found[1])
-    elif chosen is not None:
-        state.restore(load(named(root, chosen)))
-    return rejected
+    if chosen is None:
+        return new_state(job), rejected
+    state = new_state(job, weights=False)
+    state.restore(found[1] if found is not None else load(named(root, chosen)))
+    return state, rejected
 
 
 def _train(
@@ -271,6 +270,9 @@ def _write_decided(job: Job, asked: dict[str, Explained]) -> None:
         "labels": job.data.labels and asdict(job.data.labels),
         "audit": job.data.audit,
     }
+    if isinstance(job.recipe.model, Pretrained):
+        path = job.recipe.model.path
+        facts["model"] = {"path": path, "sha256": weights_digest(path)}
     write_text_atomic(job.run.data, json.dumps(facts, indent=1))
     about = {**environment(job.machine, threads=threads), "precision": job.recipe.train.precision}
     write_text_atomic(job.run.environment, json.dumps(about, indent=1))
@@ -290,6 +292,18 @@ def check_same_data(run_dir: RunDir, data: Prepared) -> None:
             f"the data of {run_dir.path} has changed since the run began, so it cannot go on "
             "exactly. Put the old files back, or start again with: "
             f"wellfit train {run_dir.recipe} --run DIR"
+        )
+
+
+def _check_same_model(run_dir: RunDir, recipe: Recipe) -> None:
+    """Frozen weights are not in a checkpoint, so their files must be as they were."""
+    if not isinstance(recipe.model, Pretrained) or recipe.model.lora is None:
+        return
+    recorded = json.loads(run_dir.data.read_text())["model"]
+    if weights_digest(recipe.model.path) != recorded["sha256"]:
+        raise RunError(
+            f"the weights in {recipe.model.path} have changed since the run began, and it trains "
+            "beside them. Put the old files back, or start a new run"
         )
 
 

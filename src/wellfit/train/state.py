@@ -4,37 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from torch import Tensor, nn
 
 from wellfit.checkpoint import Contents
 from wellfit.errors import CheckpointError
 from wellfit.model import Decoder
-from wellfit.optim import Optimizers
-
-
-@dataclass
-class StopState:
-    """What early stopping remembers: the best evaluation so far, and how long ago it was."""
-
-    best_val_loss: float | None = None
-    best_step: int | None = None
-    stale: int = 0  # evaluations since the best one
-
-    def observe(self, step: int, val_loss: float, *, min_gain: float) -> bool:
-        """Take note of an evaluation; return whether it is the best so far.
-
-        Patience runs on gains of at least ``min_gain`` nats; any gain at all moves the best.
-        """
-        best = self.best_val_loss
-        if best is None or val_loss < best - min_gain:
-            self.stale = 0
-        else:
-            self.stale += 1
-        if best is not None and not val_loss < best:
-            return False
-        self.best_val_loss, self.best_step = val_loss, step
-        return True
+from wellfit.optim import NamedState, NormHistory, Optimizers
+from wellfit.train.average import Average
+from wellfit.train.stopping import PlateauState, StopState
 
 
 @dataclass
@@ -52,13 +31,23 @@ class TrainState:
     evaluated_step: int = -1  # the last step that was evaluated
     elapsed_s: float = 0.0  # time spent training, summed over attempts
     stop: StopState = field(default_factory=StopState)
+    plateau: PlateauState = field(default_factory=PlateauState)
+    norms: NormHistory = field(default_factory=NormHistory)  # of the gradient
+    average: Average = field(default_factory=Average)  # of the weights
 
     def contents(self) -> Contents:
         """What a checkpoint of this state holds."""
-        kept = {f.name: getattr(self, f.name) for f in fields(self)}
-        model, optimizers = kept.pop("model"), kept.pop("optimizers")
-        kept["stop"] = asdict(self.stop)
-        tensors = {"model": trained_state(model), "optimizer": optimizers.named_state()}
+        kept: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        del kept["model"]
+        kept |= {name: asdict(kept[name]) for name in ("stop", "plateau", "norms")}
+        named = self.optimizers.named_state()
+        kept |= {"optimizers": named.plain, "average": self.average.count}
+        tensors: dict[str, Mapping[str, Tensor]] = {
+            "model": trained_state(self.model),
+            "optimizer": named.tensors,
+        }
+        if self.average.count:
+            tensors["average"] = self.average.weights
         return Contents(tensors, kept)
 
     def restore(self, contents: Contents) -> None:
@@ -66,24 +55,29 @@ class TrainState:
 
         Raises ``CheckpointError`` when it is of another model or another state than this.
         """
-        numbers = dict(contents.state)
-        own = {f.name for f in fields(self)} - {"model", "optimizers"}
-        if set(numbers) != own:
+        kept = dict(contents.state)
+        own = {f.name for f in fields(self)} - {"model"}
+        if set(kept) != own:
             raise CheckpointError(
-                f"the checkpoint's state holds {sorted(numbers)}, this version wants {sorted(own)}."
+                f"the checkpoint's state holds {sorted(kept)}, this version wants {sorted(own)}."
                 " Resume it with the version of wellfit that wrote it (environment.json names it)"
             )
         load_weights(self.model, contents.tensors["model"])
+        named = NamedState(dict(contents.tensors["optimizer"]), kept.pop("optimizers"))
         try:
-            self.optimizers.load_named_state(contents.tensors["optimizer"])
+            self.optimizers.load_named_state(named)
         except KeyError as e:
             raise CheckpointError(
                 f"the checkpoint has optimizer state for {e}, the model has not"
             ) from e
-        stop = numbers.pop("stop")
-        for name, value in numbers.items():
+        device = next(self.model.parameters()).device
+        averaged = contents.tensors.get("average", {})
+        weights = {name: w.to(device, copy=True) for name, w in averaged.items()}
+        kept["average"] = Average(kept["average"], weights)
+        for name, kind in (("stop", StopState), ("plateau", PlateauState), ("norms", NormHistory)):
+            kept[name] = kind(**kept[name])
+        for name, value in kept.items():
             setattr(self, name, value)
-        self.stop = StopState(**stop)
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:

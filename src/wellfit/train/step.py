@@ -1,18 +1,17 @@
-"""One optimizer step.
-
-Dims: B sequences of a micro-batch, T time.
-"""
+"""One optimizer step."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from wellfit.config import GradientNoise, Regularize
 from wellfit.objectives import Tally
-from wellfit.optim import clip_by_norm
+from wellfit.optim import clip_gradients, gradient_norm
 from wellfit.train import ranks as group
 from wellfit.train.learn import LossOf, MicroBatch
 from wellfit.train.ranks import Ranks
@@ -25,7 +24,7 @@ class StepRecord(NamedTuple):
     step: int
     loss: Tally  # of the whole batch, all ranks: the very sum that was differentiated
     n_targets: int  # in the batch, all ranks
-    grad_norm: Tensor  # () before clipping
+    grad_norm: Tensor  # () with penalties and noise, before clipping
     lr_scale: float
 
 
@@ -37,13 +36,21 @@ class NonFinite(Exception):
         self.step, self.loss, self.grad_norm = step, loss, grad_norm
 
 
+class _Found(NamedTuple):
+    """The loss at the weights as they are, whose gradient is in place."""
+
+    total: Tensor  # () summed over the batch
+    norm: Tensor  # () of the gradient
+
+
 def train_step(
     state: TrainState,
     micro_batches: Sequence[MicroBatch],
     loss_of: LossOf,
     *,
     lr_scale: float,
-    clip: float | None,
+    how: Regularize,
+    seed: int,
     ranks: Ranks,
 ) -> StepRecord:
     """One optimizer step on the gradient of the mean loss of counted targets.
@@ -60,21 +67,78 @@ def train_step(
     n_targets, weight = group.summed(ranks, sums).tolist()
     if n_targets == 0:
         raise ValueError("every target in this batch is ignored; there is nothing to learn from")
-    total = torch.zeros((), device=device)
-    for micro in micro_batches:
-        part = loss_of(micro.to(device))
-        (part.total / weight).backward()
-        total += part.total.detach()
-    params = [p for p in state.model.parameters() if p.requires_grad]
-    group.sum_gradients(ranks, params)
-    loss = Tally(group.summed(ranks, total), torch.tensor(weight))
-    grad_norm = clip_by_norm(params, clip)
-    # One sync a step buys the guard: nothing non-finite ever reaches the weights.
-    if not bool(torch.isfinite(loss.total + grad_norm)):
-        state.optimizers.zero_grad()
-        raise NonFinite(state.step + 1, loss.mean(), float(grad_norm))
-    state.optimizers.step(lr_scale)
+    params = list(state.optimizers.name_of)
+
+    def differentiate() -> _Found:
+        """Everything up to the guard."""
+        total = torch.zeros((), device=device)
+        for micro in micro_batches:
+            part = loss_of(micro.to(device))
+            (part.total / weight).backward()
+            total += part.total.detach()
+        group.sum_gradients(ranks, params)
+        total = group.summed(ranks, total)
+        add_penalties(state.optimizers.matrices, l1=how.l1, l2=how.l2)
+        if how.gradient_noise is not None:
+            add_noise(state.optimizers.name_of, how.gradient_noise, seed=seed, step=state.step)
+        norm = gradient_norm(params)
+        # One sync a step buys the guard: nothing non-finite ever reaches the weights.
+        if not bool(torch.isfinite(total + norm)):
+            state.optimizers.zero_grad()
+            raise NonFinite(state.step + 1, float(total) / weight, float(norm))
+        return _Found(total, norm)
+
+    found = differentiate()
+    is_known = True  # what a search asks for first was just computed
+
+    def again() -> Tensor:
+        nonlocal is_known
+        if not is_known:
+            state.optimizers.zero_grad()
+        total = found.total if is_known else differentiate().total
+        is_known = False
+        return total / weight + half_squares(state.optimizers.matrices, l2=how.l2)
+
+    if how.clip is not None:
+        clip_gradients(params, found.norm, how.clip, state.norms)
+    state.optimizers.step(lr_scale, again)
     state.optimizers.zero_grad()
     state.step += 1
     state.tokens_seen += int(n_targets)
-    return StepRecord(state.step, loss, int(n_targets), grad_norm, lr_scale)
+    loss = Tally(found.total, torch.tensor(weight))
+    return StepRecord(state.step, loss, int(n_targets), found.norm, lr_scale)
+
+
+@torch.no_grad()
+def add_penalties(matrices: Sequence[nn.Parameter], *, l1: float, l2: float) -> None:
+    """Add the gradient of ``l1`` sum |w| + ``l2`` / 2 sum w**2 to that of each matrix."""
+    moved = [p.detach() for p in matrices if p.grad is not None] if l1 or l2 else []
+    grads = [p.grad for p in matrices if p.grad is not None]
+    if l2:
+        torch._foreach_add_(grads, moved, alpha=l2)
+    if l1:
+        torch._foreach_add_(grads, torch._foreach_sign(moved), alpha=l1)
+
+
+@torch.no_grad()
+def half_squares(matrices: Sequence[nn.Parameter], *, l2: float) -> float:
+    """``l2`` / 2 times the sum of squares: the part of an objective that ``l2`` is."""
+    return 0.5 * l2 * float(sum(p.square().sum() for p in matrices)) if l2 else 0.0
+
+
+@torch.no_grad()
+def add_noise(
+    name_of: Mapping[nn.Parameter, str], noise: GradientNoise, *, seed: int, step: int
+) -> None:
+    """Add Gaussian noise of variance eta / (1 + step) ** gamma to every gradient.
+
+    A function of (seed, step, name of the parameter), so every rank draws the same.
+    """
+    deviation = (noise.eta / (1 + step) ** noise.gamma) ** 0.5
+    for p, name in name_of.items():
+        if p.grad is not None:
+            key = hashlib.blake2b(f"noise {seed} {step} {name}".encode(), digest_size=7).digest()
+            draw = torch.Generator(p.device).manual_seed(int.from_bytes(key, "little"))
+            shape, dtype = p.grad.shape, p.grad.dtype
+            drawn = torch.randn(shape, generator=draw, device=p.device, dtype=dtype)
+            p.grad.add_(drawn, alpha=deviation)

@@ -22,7 +22,7 @@ def test_the_later_layer_wins_key_by_key():
     assert recipe.train.batch == 8
     # the file, over the preset's budget, and beside the preset's clip in the same section
     assert str(recipe.train.budget) == "1 epoch"
-    assert recipe.regularize.dropout == 0.1
+    assert recipe.regularize.dropout.residual == 0.1
     # the preset, where nobody said otherwise
     assert recipe.regularize.weight_decay == 0.1
     assert recipe.model.width == 768
@@ -142,3 +142,21 @@ def test_what_is_not_an_override_says_how_one_is_written(typed, message):
 def test_ten_thousand_dots_are_no_crash():
     with pytest.raises(ConfigError, match="unknown key"):
         loaded("", "a." * 10_000 + "b=1")
+
+
+def test_one_number_and_a_mapping_of_places_lie_on_top_of_each_other():
+    text = """
+data: {path: x}
+train: {budget: 1 epoch}
+regularize: {dropout: 10%}
+"""
+    usual = {"embedding": 0.1, "attention": 0.1, "residual": 0.1, "mlp": 0.0, "head": 0.0}
+    loaded = load_text(text, overrides=["regularize.dropout.mlp=0.2"])
+    # one place more: the number goes on standing for the usual ones
+    assert loaded.recipe.regularize.dropout.model_dump() == {**usual, "mlp": 0.2}
+    # each value says where it was written
+    origin = {k: loaded.origins[f"regularize.dropout.{k}"].where for k in usual}
+    assert origin["residual"] == "recipe.yaml:4:14" and origin["mlp"] == "command line"
+    whole = load_text(text, overrides=["regularize.dropout=0.3"]).recipe.regularize.dropout
+    # another number replaces the number
+    assert whole.model_dump() == {k: 0.3 if v else 0.0 for k, v in usual.items()}

@@ -9,6 +9,8 @@ import pytest
 
 from wellfit.config import (
     AdamW,
+    ByteTokenizer,
+    PretrainedTokenizer,
     Recipe,
     load_dict,
     load_recipe,
@@ -60,7 +62,7 @@ def test_a_file_is_read_with_its_overrides(tmp_path: Path):
     loaded = load_recipe(path, ["checkpoint.every=7 steps", "regularize.dropout=0.1"])
     # a byte order mark and Windows line ends are no part of it
     assert loaded.recipe.checkpoint.every == Duration(7, "steps")
-    assert loaded.recipe.regularize.dropout == 0.1
+    assert loaded.recipe.regularize.dropout.residual == 0.1
     assert loaded.path == path
     # places are named as the user named the file
     assert loaded.origins["data.path"].where == f"{path}:1:8"
@@ -191,3 +193,19 @@ def test_a_recipe_is_a_value():
     with pytest.raises(ValueError, match="frozen"):
         recipe.train.seed = 2
     assert isinstance(recipe, Recipe)
+
+
+def test_a_pretrained_model_brings_its_own_tokenizer():
+    base = {"data": {"path": "x.txt"}, "train": {"budget": "1 step"}}
+    model = {"kind": "pretrained", "path": "models/m"}
+    recipe = recipe_from_dict({**base, "model": model})
+    # left out, it is the model's
+    assert recipe.tokenizer == PretrainedTokenizer(path="models/m")
+    # said, it is what was said
+    asked = recipe_from_dict({**base, "model": model, "tokenizer": {"kind": "byte"}})
+    assert asked.tokenizer == ByteTokenizer()
+    # and from Python alike
+    parts = {"data": recipe.data, "train": recipe.train, "model": recipe.model}
+    assert Recipe(**parts).tokenizer == recipe.tokenizer
+    # other models still have one made for them
+    assert recipe_from_dict(base).tokenizer.kind == "bpe"

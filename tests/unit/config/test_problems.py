@@ -198,7 +198,8 @@ def test_a_word_that_is_not_on_the_list_gets_the_list(line, text):
         ),
         (
             "regularize.dropout: 1.5",
-            "regularize.dropout: 1.5 is not between 0 and 1 (0% and 100%); write for example 5%",
+            "regularize.dropout.embedding: 1.5 is not between 0 and 1 (0% and 100%); "
+            "write for example 5%",
         ),
         (
             "data.text: 5",

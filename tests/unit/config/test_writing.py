@@ -47,7 +47,7 @@ def test_shares_are_written_in_percent():
     # as people think of them
     assert "    val: 12.5%\n" in text
     assert "  warmup: 2%\n" in text
-    assert "  dropout: 0\n" in text
+    assert "    residual: 0\n" in text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,17 @@ from tests.tiny_models import SHAPES, finished_run, random_decoder, random_token
 from wellfit.config import Lora, Pretrained
 from wellfit.errors import RunError, WellfitError
 from wellfit.export import export_run
-from wellfit.model import add_lora, lora_layers, read_adapter, read_published, write_published
+from wellfit.model import (
+    Outputs,
+    add_lora,
+    lora_layers,
+    merge,
+    read_adapter,
+    read_published,
+    write_adapter,
+    write_published,
+)
+from wellfit.model.publish import read_weights
 from wellfit.store import RunDir
 from wellfit.train.finish import publish
 
@@ -32,8 +43,8 @@ def lora_run(run_path, tmp_path):
             layer.lora_b.add_(0.1 * torch.randn(layer.lora_b.shape, generator=draw))
     run = RunDir.create(run_path)
     run.db.touch()
-    recipe = SimpleNamespace(model=Pretrained(path=str(tmp_path / "base"), lora=CFG))
-    data = SimpleNamespace(tokenizer=tokenizer)
+    recipe = SimpleNamespace(model=Pretrained(path=str(tmp_path / "base"), lora=CFG), task=None)
+    data = SimpleNamespace(tokenizer=tokenizer, labels=None)
     publish(SimpleNamespace(recipe=recipe, run=run, data=data), base)
     return run, base
 
@@ -60,6 +71,31 @@ def test_the_whole_model_is_the_merged_one(lora_run, tmp_path):
     with torch.no_grad():
         found = read_published(tmp_path / "out")(TOKENS)
         torch.testing.assert_close(found, trained(TOKENS), rtol=0, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("pool", ["last", "mean"])
+def test_the_adapter_of_a_labelled_task_brings_its_head(pool, run_path, tmp_path):
+    tokenizer = tiny_tokenizer(separate=True)
+    write_published(tmp_path / "base", random_decoder(SHAPES["llama"]), tokenizer)
+    labelled = random_decoder(replace(SHAPES["llama"], outputs=2, pool=pool))
+    read_weights(tmp_path / "base", labelled)
+    add_lora(labelled, CFG, seed=1)
+    run = RunDir.create(run_path)
+    run.db.touch()
+    meant = Outputs(("no", "yes"), "single_label_classification")
+    write_published(run.model, merge(labelled), tokenizer, outputs=meant)
+    run.adapter.mkdir()
+    write_adapter(run.adapter, labelled, CFG, base=str(tmp_path / "base"))
+    report = export_run(run.path, "peft", tmp_path / "out")
+    said = {
+        "last": "peft's logits differ by at most",
+        "mean": "not compared with peft: transformers' classes do not read the mean",
+    }
+    # the head is not the base's, and is compared where they have one alike
+    assert report.checked[1].startswith(said[pool])
+    settings = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    assert (settings["task_type"], settings["modules_to_save"]) == ("SEQ_CLS", ["score"])
 
 
 def test_without_its_base_the_report_says_so(lora_run, tmp_path):

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from wellfit.errors import TokenizerError
-from wellfit.tokenizer import END_OF_TEXT, bpe_tokenizer, byte_tokenizer, char_tokenizer
+from wellfit.tokenizer import (
+    END_OF_TEXT,
+    bpe_tokenizer,
+    byte_tokenizer,
+    char_tokenizer,
+    load_tokenizer,
+)
 
 TEXT = "to be, or not to be: that is the question. " * 40
 
@@ -108,6 +114,13 @@ def test_a_batch_gives_what_its_texts_give_one_by_one():
 def test_bytes_that_are_no_text_decode_to_replacement_characters():
     # a model may write any bytes; a sample is shown all the same
     assert byte_tokenizer(separate=False).decode([0x61, 0xC3, 0x28]) == "a\ufffd("
+
+
+def test_what_a_padded_embedding_adds_to_a_published_vocabulary_is_no_text(tmp_path):
+    char_tokenizer("abc", separate=False).save(tmp_path)
+    published = load_tokenizer(tmp_path / "tokenizer.json")
+    # a model with vectors to spare may write any of them
+    assert published.decode([0, 3, 1, 99, 2]) == "abc"
 
 
 def test_an_id_outside_the_vocabulary_is_refused():

@@ -8,11 +8,13 @@ import torch
 
 from tests.tiny_models import SHAPES, random_decoder
 from wellfit.checkpoint import Contents, commit, load
-from wellfit.config import AdamW, Lora, recipe_from_dict
+from wellfit.config import AdamW, EmaAverage, Lora, recipe_from_dict
 from wellfit.errors import CheckpointError
 from wellfit.model import add_lora
-from wellfit.optim import build_optimizers
+from wellfit.optim import NormHistory, build_optimizers
 from wellfit.train import StopState, TrainState
+from wellfit.train.average import take_average
+from wellfit.train.stopping import PlateauState
 
 
 def _state(seed: int = 1) -> TrainState:
@@ -29,7 +31,10 @@ def _trained() -> TrainState:
     state.optimizers.step(0.5)
     state.optimizers.zero_grad()
     state.step, state.tokens_seen, state.evaluated_step, state.elapsed_s = 3, 99, 2, 0.1 + 0.2
-    state.stop = StopState(best_val_loss=1 / 3, best_step=2, stale=1)
+    state.stop = StopState(best=1 / 3, best_step=2, stale=1)
+    state.plateau = PlateauState(0.25, best=1 / 7, bad=2)
+    state.norms = NormHistory(30, 1 / 3, 0.1)
+    take_average(state, EmaAverage(), total=10)
     return state
 
 
@@ -37,18 +42,22 @@ def test_a_state_comes_back_from_disk_whole(tmp_path) -> None:
     state, back = _trained(), _state(seed=2)
     back.restore(load(commit(tmp_path, 3, state.contents())))
     for f in fields(TrainState):
-        if f.name not in ("model", "optimizers"):
+        if f.name not in ("model", "optimizers", "average"):
             assert getattr(back, f.name) == getattr(state, f.name), f.name
     for name, tensor in state.model.state_dict().items():
         assert torch.equal(tensor, back.model.state_dict()[name]), name
     ours, theirs = state.optimizers.named_state(), back.optimizers.named_state()
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert ours.plain == theirs.plain
+    assert back.average.count == 1
+    pairs = [(ours.tensors, theirs.tensors), (state.average.weights, back.average.weights)]
+    for one, other in pairs:
+        assert one and one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_a_field_that_is_not_saved_cannot_be_added_unnoticed() -> None:
     """Every field reaches the checkpoint, so a new one is resumed or fails here."""
-    saved = set(_trained().contents().state) | {"model", "optimizers"}
+    saved = set(_trained().contents().state) | {"model"}
     assert saved == {f.name for f in fields(TrainState)}
 
 
@@ -112,25 +121,3 @@ def test_weights_that_are_only_a_part_of_what_is_trained_are_refused() -> None:
         state.restore(
             Contents({**contents.tensors, "model": _state().model.state_dict()}, contents.state)
         )
-
-
-# val losses, what is best after each, and how stale the best then is
-PATIENCE = [
-    ([3.0, 2.0, 2.5, 2.4, 1.9], [True, True, False, False, True], [0, 0, 1, 2, 0]),
-    ([2.0, 2.0, 2.0], [True, False, False], [0, 1, 2]),
-    ([2.0, float("nan"), 1.0], [True, False, True], [0, 1, 0]),
-]
-
-
-@pytest.mark.parametrize(("losses", "best", "stale"), PATIENCE)
-def test_patience_counts_evaluations_since_the_best(losses, best, stale) -> None:
-    stop = StopState()
-    seen = [(stop.observe(i, loss, min_gain=0.0), stop.stale) for i, loss in enumerate(losses)]
-    assert seen == list(zip(best, stale, strict=True))
-
-
-def test_a_gain_below_the_minimum_moves_the_best_but_not_patience() -> None:
-    stop = StopState()
-    stop.observe(0, 2.0, min_gain=0.1)
-    assert stop.observe(1, 1.95, min_gain=0.1)
-    assert (stop.best_val_loss, stop.best_step, stop.stale) == (1.95, 1, 1)

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.tiny_models import SHAPES, random_decoder
-from wellfit.config import LanguageModel, recipe_from_dict
+from wellfit.config import LanguageModel, NormClip, Regularize, recipe_from_dict
 from wellfit.data import Rows
-from wellfit.model import DropSource
+from wellfit.model import noise_source
 from wellfit.objectives import IGNORE
 from wellfit.optim import build_optimizers
 from wellfit.train.learn import LossOf, MicroBatch, loss_of, micro_batch
@@ -38,7 +38,9 @@ def _cut(sizes: list[int], *, rate: float = 0.0) -> list[MicroBatch]:
     tokens, targets = _rows()
     source = None
     if rate:
-        source = DropSource(rate, seed=1, sites=5, window=T * 32, dtype=torch.float32, device="cpu")
+        asked = Regularize(dropout=rate, stochastic_depth=rate, neftune=5.0)
+        shape = SHAPES["nanochat"]
+        source = noise_source(asked, shape, seed=1, dtype=torch.float32, device="cpu")
     out, start = [], 0
     for size in sizes:
         part = slice(start, start + size)
@@ -57,8 +59,9 @@ def _loss(model) -> LossOf:
     return loss_of(model, LanguageModel(), None, None, compiled=False)
 
 
-def _step(state: TrainState, parts: list[MicroBatch], clip: float | None = 1.0):
-    return train_step(state, parts, _loss(state.model), lr_scale=1.0, clip=clip, ranks=ALONE)
+def _step(state: TrainState, parts: list[MicroBatch], **how):
+    loss, how = _loss(state.model), Regularize(**how)
+    return train_step(state, parts, loss, lr_scale=1.0, how=how, seed=1, ranks=ALONE)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3])
@@ -125,6 +128,7 @@ def test_a_step_counts_itself_and_its_targets() -> None:
 
 def test_clipping_bounds_the_gradient_and_reports_its_norm_before() -> None:
     loose, tight = _state(), _state()
-    a, b = _step(loose, _cut([B]), clip=None), _step(tight, _cut([B]), clip=1e-3)
+    a = _step(loose, _cut([B]), clip=None)
+    b = _step(tight, _cut([B]), clip=NormClip(max=1e-3))
     torch.testing.assert_close(a.grad_norm, b.grad_norm)
     assert float(a.grad_norm) > 1e-3

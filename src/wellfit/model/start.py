@@ -1,0 +1,159 @@
+"""The model that a recipe asks for: of random weights, or a published one to go on training."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, assert_never
+
+import torch
+from torch import nn
+
+from wellfit.config import Decoder as DecoderRecipe
+from wellfit.config import Model, Pretrained
+from wellfit.errors import ConfigError
+from wellfit.model.decoder import Decoder
+from wellfit.model.encoder import ENCODERS, Encoder, encoder_shape, load_encoder
+from wellfit.model.families import Resolved, explain_shape
+from wellfit.model.init import build_decoder
+from wellfit.model.laws import Choice
+from wellfit.model.lora import add_lora
+from wellfit.model.publish import (
+    CONFIG,
+    checked_shape,
+    read_config,
+    read_outputs,
+    read_published,
+    read_shape,
+    read_weights,
+    weight_files,
+)
+from wellfit.model.shape import Pool, Shape
+from wellfit.tokenizer import local_folder
+
+USUAL_CONTEXT = 1024
+
+
+def resolve_model(
+    cfg: Model, *, vocab: int, outputs: int | None = None, pool: Pool | Literal["auto"] = "auto"
+) -> Resolved:
+    """The shape of the model that the recipe asks for, with the reason for each open value.
+
+    ``vocab`` is the tokenizer's; a published model may have more, as many are padded, and its shape
+    keeps them.  With ``outputs`` it has a head for a labelled task instead of the vocabulary's.
+
+    Raises ``ConfigError`` with every problem found.
+    """
+    match cfg:
+        case DecoderRecipe():
+            found, usual = explain_shape(cfg, vocab=vocab), "mean"
+        case Pretrained():
+            found, usual = _published(cfg, vocab=vocab, outputs=outputs), "last"
+            if found.shape.family == "encoder" and pool != "auto":
+                raise ConfigError(["task.pool: an encoder has its own way; leave it out, or auto"])
+        case never:
+            assert_never(never)
+    if outputs is None:
+        return found
+    taken: Pool = ("mean" if usual == "mean" else "last") if pool == "auto" else pool
+    return Resolved(replace(found.shape, outputs=outputs, pool=taken), found.choices)
+
+
+def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:
+    folder = local_folder(cfg.path)
+    is_encoder = _is_encoder(folder)
+    if is_encoder:
+        shape = encoder_shape(read_config(folder), where=str(folder / CONFIG))
+    else:
+        shape = read_shape(folder)
+    problems = []
+    if is_encoder and outputs is None:
+        problems.append(
+            f"model.path: {cfg.path} is an encoder, which writes no text; "
+            "write task.kind: classify or regress, or name a decoder"
+        )
+    if is_encoder and cfg.lora is not None:
+        problems.append("model.lora: stands beside decoders only; leave it out for an encoder")
+    if vocab > shape.vocab:
+        problems.append(
+            f"tokenizer: it has {vocab} tokens, and the embedding of {cfg.path} has {shape.vocab}, "
+            "so some would have no vector. Leave tokenizer out to use the model's own"
+        )
+    if shape.outputs is not None and outputs is None:
+        problems.append(
+            f"model.path: {cfg.path} gives texts labels and has no layer that predicts tokens; "
+            "name a language model, or a task with labels"
+        )
+    if cfg.context != "auto" and cfg.context > shape.context:
+        problems.append(
+            f"model.context: {cfg.context} is more than the {shape.context} tokens that {cfg.path} "
+            f"can look back; write {shape.context} or less, or auto"
+        )
+    if problems:
+        raise ConfigError(problems)
+    choices = {"model.path": Choice(str(folder.absolute()), "the same files from anywhere", "")}
+    if cfg.context != "auto":
+        context = cfg.context
+    else:
+        context = min(shape.context, USUAL_CONTEXT)
+        reason = f"it can look back {shape.context} tokens; more than {USUAL_CONTEXT} cost much"
+        choices["model.context"] = Choice(context, reason, "config.json")
+    return Resolved(replace(shape, context=context, outputs=None), choices)
+
+
+def _is_encoder(folder: Path) -> bool:
+    return read_config(folder).get("model_type") in ENCODERS
+
+
+def read_model(folder: Path) -> Decoder | Encoder:
+    """The model in a published directory, ours or anyone's; raises as ``read_published`` does."""
+    if not _is_encoder(folder):
+        return read_published(folder)
+    weight_files(folder)
+    shape = encoder_shape(read_config(folder), where=str(folder / CONFIG))
+    outputs = read_outputs(folder)
+    assert outputs is not None, f"{folder} is an encoder without a head"
+    return load_encoder(folder, replace(shape, outputs=len(outputs.names)), seed=0)
+
+
+def build_model(cfg: Model, shape: Shape, *, seed: int, weights: bool = True) -> Any:
+    """The model before step 0, in float32 on the CPU: drawn from the seed, or as published.
+
+    A ``Decoder``, or an ``Encoder``, which labelled tasks use alike.
+
+    A head for a labelled task starts at zero, so that at first every answer is alike.  Without
+    ``weights`` those of a published model are left out, to be filled from a checkpoint that holds
+    all that is trained; those that stay frozen beside LoRA are read all the same.
+
+    Raises ``CheckpointError`` for published weights that do not fit.
+    """
+    if isinstance(cfg, DecoderRecipe):
+        return build_decoder(shape, seed=seed)
+    folder = local_folder(cfg.path)
+    if shape.family == "encoder":
+        if weights:
+            weight_files(folder)  # refuses what could run code, or lead out of the folder
+        return load_encoder(folder, shape, seed=seed, weights=weights)
+    if not weights and cfg.lora is None:
+        return Decoder(shape)
+    checked_shape(folder)
+    decoder = Decoder(shape)
+    with torch.no_grad():
+        read_weights(folder, decoder)
+    if decoder.score is not None:
+        nn.init.zeros_(decoder.score.weight)
+    if cfg.lora is not None:
+        add_lora(decoder, cfg.lora, seed=seed)
+        if decoder.score is not None:
+            decoder.score.requires_grad_(True)
+    return decoder
+
+
+def weights_digest(path: str) -> str:
+    """sha256, in hex, of a published model's weights, file by file."""
+    digest = hashlib.sha256()
+    for file in weight_files(local_folder(path)):
+        with file.open("rb") as f:
+            digest.update(hashlib.file_digest(f, "sha256").digest())
+    return digest.hexdigest()
