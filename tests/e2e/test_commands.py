@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from wellfit.cli.main import main
+from wellfit.config import Stop
 
 
 class Answer(NamedTuple):
@@ -205,7 +206,8 @@ def test_two_runs_differ_in_what_was_changed(
     words = [*SMALL, "regularize.dropout=0.1", "stop=null", "--run", other]
     assert wellfit("train", recipe, *words).code == 0
     found = wellfit("runs", "diff", trained, other, "--json").json
-    assert set(found["recipe"]) == {"regularize.dropout", "stop.patience", "stop.min_gain"}
+    stop = {f"stop.{name}" for name in Stop.model_fields}
+    assert set(found["recipe"]) == {"regularize.dropout", *stop}
 
 
 def test_a_directory_that_holds_a_run_is_not_taken_again(

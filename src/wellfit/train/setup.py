@@ -115,7 +115,9 @@ def prepared(recipe: Recipe, here: Here) -> Prepared:
 
     cache = None if recipe.data.cache is None else Path(recipe.data.cache)
     if here.ranks.leads:
-        data = prepare(recipe.data, recipe.tokenizer, task=recipe.task, progress=show, cache=cache)
+        data = prepare(
+            recipe.data, recipe.tokenizer, task=recipe.task, progress=show, cache=cache
+        )
     group.agreed(here.ranks, None, device=here.device)
     if here.ranks.leads:
         return data

@@ -18,9 +18,7 @@ CLASSIFY, REGRESS, COMPLETE = config.Classify(), config.Regress(), config.Comple
 
 def rows(path, *records):
     """Records of train, and a copy of each with another text in val."""
-    val = [
-        {k: f"{v}?" if k in ("text", "prompt", "q") else v for k, v in r.items()} for r in records
-    ]
+    val = [{k: f"{v}?" if k in ("text", "prompt", "q") else v for k, v in r.items()} for r in records]
     both = [{"s": "train", **r} for r in records] + [{"s": "val", **r} for r in val]
     return write_jsonl(path / "a.jsonl", *both)
 
