@@ -100,7 +100,7 @@ def stream(tokens: list[int] | np.ndarray, *, doc_starts: list[int] | None = Non
     return Split("train", ids, starts, len(ids), "a" * 64)
 
 
-def examples(
+def examples_in_memory(
     sizes: list[int], *, learned: list[int] | None = None, labels: np.ndarray | None = None
 ) -> Split:
     """A split of examples in memory: tokens count up from 1; the last ``learned`` of each count."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from wellfit.cli.main import main
+from wellfit.config import Stop
 
 
 class Answer(NamedTuple):
@@ -206,7 +207,8 @@ def test_two_runs_differ_in_what_was_changed(
     assert wellfit("train", recipe, *words).code == 0
     found = wellfit("runs", "diff", trained, other, "--json").json
     dropped = {f"regularize.dropout.{place}" for place in ("embedding", "attention", "residual")}
-    assert set(found["recipe"]) == {*dropped, "stop.patience", "stop.min_gain"}
+    stop = {f"stop.{name}" for name in Stop.model_fields}
+    assert set(found["recipe"]) == {*dropped, *stop}
 
 
 def test_a_directory_that_holds_a_run_is_not_taken_again(

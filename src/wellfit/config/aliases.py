@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from wellfit.config.fields import show, write_percent
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_LABEL = re.compile(r"(?P<key>[a-z_.]+)(?: \((?:= (?P<value>.+)|(?P<form>.+))\))?")
+_LABEL = re.compile(r"(?P<key>[a-z0-9_.]+)(?: \((?:= (?P<value>.+)|(?P<form>.+))\))?")
 # A budget in the right form, for when the value given cannot be put into it.
 _BUDGETS = {"steps": "5000 steps", "epochs": "3 epochs", "tokens": "1B tokens"}
 
@@ -98,7 +98,8 @@ def say(section: str, key: str, value: object) -> Said | None:
     match alias.form:
         case "same" if isinstance(value, (str, int, float, list)) and value != "":
             word = other_names().words.get(alias.key, {}).get(str(value).lower())
-            return Said(alias.key, word or show(value).strip("'\""))
+            text = show(value).strip("'\"")
+            return Said(alias.key, word or (text.lower() if alias.key.endswith("kind") else text))
         case "steps" | "tokens" if number is not None and number > 0 and number % 1 == 0:
             return Said(alias.key, f"{int(number)} {alias.form}")
         case "epochs" | "minutes" if number is not None and number > 0:

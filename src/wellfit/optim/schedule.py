@@ -94,9 +94,10 @@ def cycle_progress(progress: float, *, cycles: int, growth: int) -> float:
         begun = math.floor(at + 1e-9)  # a border belongs to the cycle that begins there
         return max(0.0, at - begun)
     # The first i cycles are (growth**i - 1) / (growth - 1) times the first one.
-    at = progress * (growth**cycles - 1) + 1
+    at = progress * float(growth**cycles - 1) + 1
     begun = math.floor(math.log(at, growth) + 1e-9)
-    return max(0.0, (at - growth**begun) / (growth**begun * (growth - 1)))
+    length = float(growth**begun)
+    return max(0.0, (at - length) / (length * (growth - 1)))
 
 
 def stable_decay(progress: float, *, decay: float, floor: float) -> float:

@@ -104,7 +104,7 @@ def test_a_typo_is_not_dropped_with_the_kind():
 
 def test_the_same_layer_cannot_mix_kinds():
     # here the user wrote both, so neither is left out for the other
-    with pytest.raises(ConfigError, match="optim.momentum: belongs to kind muon, and optim.kind"):
+    with pytest.raises(ConfigError, match="optim.momentum: belongs to kind muon, sgd"):
         loaded("optim: {kind: adamw, momentum: 0.9}\n")
 
 

@@ -8,6 +8,10 @@ from wellfit.config import load_text
 from wellfit.errors import ConfigError
 
 BASE = "data.path: x\ntrain.budget: 100 steps\n"
+OPTIMIZERS = (
+    "muon, adamw, adam, nadam, radam, adamax, schedule-free-adamw, lion, sgd, rmsprop, adagrad, "
+    "adadelta, adafactor or lbfgs"
+)
 
 
 def problem(line: str) -> str:
@@ -41,7 +45,8 @@ def flag_problem(override: str) -> str:
         ("context: 256", "context: unknown key; write model.context: 256"),
         (
             "every: 3 steps",
-            "every: unknown key. Did you mean 'evaluate.every' or 'checkpoint.every'?",
+            "every: unknown key. Did you mean 'schedule.every', 'regularize.average.every', "
+            "'evaluate.every' or 'checkpoint.every'?",
         ),
         (
             "checkpoint.folder: x",
@@ -51,8 +56,8 @@ def flag_problem(override: str) -> str:
         ("validation: {every: 1}", "validation: unknown key. Did you mean 'evaluate'?"),
         (
             "optim: {kind: adamw, momentum: 0.9}",
-            "optim.momentum: belongs to kind muon, and optim.kind is adamw, whose keys are "
-            "lr, betas, eps",
+            "optim.momentum: belongs to kind muon, sgd or rmsprop, and optim.kind is adamw, "
+            "whose keys are lr, groups, betas, eps, amsgrad",
         ),
         (
             "tokenizer: {kind: char, vocab: 300}",
@@ -71,7 +76,7 @@ def test_an_unknown_key_names_the_one_that_was_meant(line, text):
     [
         ("data.split: 10%", "data.split: '10%' is not a section; write data.split.val: 10%"),
         ("tokenizer: char", "tokenizer: 'char' is not a section; write tokenizer.kind: char"),
-        ("optim: adam", "optim: 'adam' is not a section; write optim.kind: adamw"),
+        ("optim: adam", "optim: 'adam' is not a section; write optim.kind: adam"),
         ("optim: 3e-4", "optim: 3e-4 is not a section; write optim.lr: 3e-4"),
         ("model: gpt2", "model: 'gpt2' is not a section; write model.family: gpt2"),
         ("model: 6", "model: 6 is not a section; write model.depth: 6"),
@@ -97,12 +102,15 @@ def test_a_plain_value_for_a_section_is_put_where_it_belongs(line, text):
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("optim.kind: adam", "optim.kind: 'adam' is not muon or adamw. Did you mean adamw?"),
+        (
+            "optim.kind: adamw_hf",
+            f"optim.kind: 'adamw_hf' is not {OPTIMIZERS}. Did you mean adamw?",
+        ),
         (
             "data.split.kind: tial",
             "data.split.kind: 'tial' is not hash, tail, files or column. Did you mean tail?",
         ),
-        ("optim.kind: null", "optim.kind: null is not muon or adamw"),
+        ("optim.kind: null", f"optim.kind: null is not {OPTIMIZERS}"),
         ("task.kind: chat", "task.kind: 'chat' is not language-model"),
         ("train.device: gpu", "train.device: 'gpu' is not auto, cpu or cuda. Did you mean cuda?"),
         (
@@ -330,3 +338,48 @@ def test_values_that_cannot_be_together_are_told_at_one_of_them(line, text):
 def test_on_the_command_line_the_advice_is_for_a_shell(override, text):
     # it can be pasted as it stands
     assert flag_problem(override) == text
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            "optim: {kind: sgd, momentum: 0, nesterov: true}",
+            "optim.nesterov: needs momentum, and no dampening; write optim.momentum: 0.9 and "
+            "optim.dampening: 0.0",
+        ),
+        (
+            "optim.kind: schedule-free-adamw",
+            "optim.kind: schedule-free-adamw averages its weights in place of a schedule; "
+            "write schedule.kind: constant",
+        ),
+        (
+            "optim.kind: lbfgs",
+            "optim.kind: lbfgs searches along a line, on one plain function; "
+            "write schedule.kind: constant, schedule.warmup: 0, regularize.clip: null",
+        ),
+        (
+            "schedule: {kind: cosine-restarts, cycles: 60, growth: 2}",
+            "schedule.cycles: 60 cycles, each 2 times the one before, are more than any run has "
+            "steps for; write less, such as 4",
+        ),
+        (
+            "optim.groups: 3",
+            "optim.groups: 3 is not a list of groups; write for example "
+            "optim.groups: [{match: embed*, lr_scale: 0.1}]",
+        ),
+        (
+            "optim.groups: [{match: head*, lr: 0.1}]",
+            "optim.groups: a group has the keys match, lr_scale, weight_decay, and of one 'lr' is "
+            "wrong: Extra inputs are not permitted; write for example "
+            "[{match: embed*, lr_scale: 0.1}]",
+        ),
+        (
+            "schedule: {kind: multi-step, milestones: 50%}",
+            "schedule.milestones: '50%' is not a list of shares; write for example [50%, 75%]",
+        ),
+    ],
+)
+def test_what_an_optimizer_or_a_schedule_needs_is_said(line, text):
+    # with what to write instead, all of it at once
+    assert problem(line) == text

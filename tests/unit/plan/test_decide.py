@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wellfit.config import Loaded, load_dict, to_dict
+from wellfit.config import Loaded, Recipe, load_dict, to_dict
+from wellfit.config.structure import kinds_of
 from wellfit.data import Feed, Prepared, prepare, train_feed
 from wellfit.errors import ConfigError
 from wellfit.model import Shape
@@ -104,6 +105,48 @@ def test_intervals_in_other_units_become_steps(text: Path) -> None:
     assert str(recipe.evaluate.every) == "30 steps"
     assert str(recipe.checkpoint.every) == "10 steps"
     assert str(recipe.schedule.warmup) == "20 steps"
+
+
+def test_spans_of_schedules_and_averages_become_steps(text: Path) -> None:
+    schedule = {"kind": "multi-step", "warmup": "1 second", "milestones": ["50%", "4 seconds"]}
+    average = {"kind": "mean", "every": "1 second"}
+    keys = {"train.batch": 16, "schedule": schedule, "regularize.average": average}
+    recipe = _decided(_loaded(text, **keys))[0].recipe
+    # at a tenth of a second a step; a share stays one
+    assert to_dict(recipe)["schedule"]["milestones"] == [0.5, "40 steps"]
+    assert str(recipe.schedule.warmup) == "10 steps"
+    assert str(recipe.regularize.average.every) == "10 steps"
+    cyclic = {"kind": "cyclic", "cycle": "2 seconds"}
+    assert str(_decided(_loaded(text, schedule=cyclic))[0].recipe.schedule.cycle) == "20 steps"
+
+
+KINDS = kinds_of(Recipe.model_fields["optim"])
+NEEDS = {
+    "schedule-free-adamw": {"schedule.kind": "constant"},
+    "lbfgs": {"schedule": {"kind": "constant", "warmup": 0}, "regularize.clip": None},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_optimizer_has_a_rate_and_a_decay_with_a_reason(text: Path, kind: str) -> None:
+    decision, _ = _decided(_loaded(text, **{"optim.kind": kind, **NEEDS.get(kind, {})}))
+    optim, lines = decision.recipe.optim, {line.key: line for line in decision.explained}
+    assert 0 < optim.lr <= 3 and lines["optim.lr"].reason and lines["optim.lr"].source
+    assert decision.recipe.regularize.weight_decay != "auto"
+    # set by hand, neither is touched
+    keys = {"optim.kind": kind, "optim.lr": 0.5, **NEEDS.get(kind, {})}
+    assert _decided(_loaded(text, **keys))[0].recipe.optim.lr == 0.5
+
+
+def test_lbfgs_has_the_whole_train_split_for_a_batch(text: Path) -> None:
+    keys = {"optim.kind": "lbfgs", **NEEDS["lbfgs"]}
+    decision, data = _decided(_loaded(text, **keys))
+    n_rows = (data.splits["train"].n_tokens - 64) // 64
+    assert decision.recipe.train.batch == n_rows
+    # a resumed run decides the same, and any other batch is refused
+    assert _decided(_loaded(text, train__batch=n_rows, **keys))[0].recipe.train.batch == n_rows
+    with pytest.raises(ConfigError, match=rf"whole train split at each step, {n_rows} rows"):
+        _decided(_loaded(text, train__batch=8, **keys))
 
 
 def test_cuda_without_a_gpu_is_refused(text: Path) -> None:
