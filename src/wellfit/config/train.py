@@ -101,6 +101,11 @@ class Regularize(Section):
     clip: NormClip | None = NormClip()
     """How gradients are bounded before a step; null for no bound."""
 
+    @property
+    def disturbs(self) -> bool:
+        """Whether a pass through the model is another each time."""
+        return any((*self.dropout.model_dump().values(), self.stochastic_depth, self.neftune))
+
 
 class Stop(Section):
     """When training ends before its budget."""

@@ -198,14 +198,13 @@ def noise_source(
 
     Encoders drop at the rates of their own config.json: raises ``ConfigError`` for others.
     """
-    is_asked = any((*cfg.dropout.model_dump().values(), cfg.stochastic_depth, cfg.neftune))
-    if shape.family == "encoder" and is_asked:
+    if shape.family == "encoder" and cfg.disturbs:
         raise ConfigError(
             [
                 "regularize: an encoder drops at the rates of its config.json; leave out dropout, "
                 "stochastic_depth and neftune, or change them there"
             ]
         )
-    if shape.family != "encoder" and not is_asked:
+    if shape.family != "encoder" and not cfg.disturbs:
         return None
     return NoiseSource(cfg, shape, seed=seed, dtype=dtype, device=device)

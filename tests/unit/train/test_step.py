@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.tiny_models import SHAPES, random_decoder
-from wellfit.config import LanguageModel, recipe_from_dict
+from wellfit.config import LanguageModel, Regularize, recipe_from_dict
 from wellfit.data import Rows
-from wellfit.model import DropSource
+from wellfit.model import noise_source
 from wellfit.objectives import IGNORE
 from wellfit.optim import build_optimizers
 from wellfit.train.learn import LossOf, MicroBatch, loss_of, micro_batch
@@ -38,7 +38,9 @@ def _cut(sizes: list[int], *, rate: float = 0.0) -> list[MicroBatch]:
     tokens, targets = _rows()
     source = None
     if rate:
-        source = DropSource(rate, seed=1, sites=5, window=T * 32, dtype=torch.float32, device="cpu")
+        asked = Regularize(dropout=rate, stochastic_depth=rate, neftune=5.0)
+        shape = SHAPES["nanochat"]
+        source = noise_source(asked, shape, seed=1, dtype=torch.float32, device="cpu")
     out, start = [], 0
     for size in sizes:
         part = slice(start, start + size)
