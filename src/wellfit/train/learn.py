@@ -60,12 +60,17 @@ class MicroBatch(NamedTuple):
 
     def to(self, device: str | torch.device) -> MicroBatch:
         """The same with its tensors on the device."""
-        on = {
-            name: x.to(device, non_blocking=True)
-            for name, x in self._asdict().items()
-            if isinstance(x, Tensor)
-        }
-        return self._replace(**on)
+        return self._replace(
+            tokens_BT=self.tokens_BT.to(device, non_blocking=True),
+            targets_BT=self.targets_BT.to(device, non_blocking=True),
+            segments_BT=_moved(self.segments_BT, device),
+            lengths_B=_moved(self.lengths_B, device),
+            labels_BL=_moved(self.labels_BL, device),
+        )
+
+
+def _moved(tensor: Tensor | None, device: str | torch.device) -> Tensor | None:
+    return None if tensor is None else tensor.to(device, non_blocking=True)
 
 
 LossOf = Callable[[MicroBatch], Tally]

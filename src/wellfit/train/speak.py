@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from wellfit.config import Chat, Classify, Complete
-from wellfit.data import Labels
+from wellfit.data import Labels, encode_prompt, end_of_answer, render_prompt
 from wellfit.model import generate
 from wellfit.train.again import Opened, open_model
 from wellfit.train.samples import first_token
@@ -42,10 +42,11 @@ def stream_text(target: Path, prompt: str, how: Sampling) -> Iterator[str]:
     stops = {tokenizer.eos_id}
     match task:
         case Chat():
-            given = render_prompt([{"role": "user", "content": prompt}], tokenizer, task.template)
-            start, stops = given.ids, stops | set(given.stop_ids)
+            # The run's tokenizer carries the template it was trained with.
+            start = render_prompt([{"role": "user", "content": prompt}], tokenizer).tolist()
+            stops.add(end_of_answer(tokenizer))
         case Complete():
-            start = tokenizer.encode(_filled(task.prompt, prompt)).tolist()
+            start = encode_prompt(_filled(task.prompt, prompt), tokenizer).tolist()
         case _:
             yield prompt
             start = tokenizer.encode(prompt).tolist() if prompt else first_token(tokenizer)
