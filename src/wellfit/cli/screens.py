@@ -94,7 +94,7 @@ class Lines(Screen):
             return
         self._written_at = moment
         if self._header_due:
-            self.say(line_header())
+            self.say(line_header(state.unit))
             self._header_due = False
         self.say(line(state))
 

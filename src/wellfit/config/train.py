@@ -189,11 +189,6 @@ class Regularize(Section):
         """Whether a pass through the model is another each time."""
         return any((*self.dropout.model_dump().values(), self.stochastic_depth, self.neftune))
 
-    @property
-    def disturbs(self) -> bool:
-        """Whether a pass through the model is another each time."""
-        return any((*self.dropout.model_dump().values(), self.stochastic_depth, self.neftune))
-
 
 class Stop(Section):
     """When training ends before its budget, and which weights are kept."""

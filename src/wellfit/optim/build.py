@@ -42,6 +42,7 @@ _DECAYING = (
     Lion,
     ScheduleFreeAdamW,
 )
+_NOT_HIDDEN = ("head.weight", "score.weight", ".lora_a", ".lora_b")
 
 
 def build_optimizers(cfg: Optim, model: nn.Module, *, weight_decay: float) -> Optimizers:
@@ -83,7 +84,9 @@ def build_optimizers(cfg: Optim, model: nn.Module, *, weight_decay: float) -> Op
 
     peak_lr = known(cfg.lr)
     if isinstance(cfg, MuonConfig):
-        hidden = {n: p for n, p in trained.items() if p in decayed and n != "head.weight"}
+        # Heads read out what is hidden; the factors of a LoRA matrix are no matrix each, and made
+        # orthogonal every direction of them would grow alike.
+        hidden = {n: p for n, p in trained.items() if p in decayed and not n.endswith(_NOT_HIDDEN)}
         rest = {n: p for n, p in trained.items() if n not in hidden}
         adam_groups = grouped(rest, known(cfg.adam_lr))
         parts: list[torch.optim.Optimizer] = []

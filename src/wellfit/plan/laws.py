@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from wellfit.config import Muon, Recipe
+from wellfit.config import Muon, Pretrained, Recipe
 from wellfit.data import Split
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Shape
@@ -127,6 +127,9 @@ _RATES_AT_384 = {
     "rmsprop": 1.5e-3,
 }
 _RATES = {"sgd": 0.3, "adagrad": 0.03, "adadelta": 3.0, "adafactor": 0.1, "lbfgs": 1.0}
+# Of the rate from random weights.  BERT's 2e-5 to 5e-5 (arXiv:1810.04805, appendix A.3) and LoRA's
+# 2e-4 (arXiv:2106.09685, table 11) are about these shares at width 768.
+_TUNING_FRAC, _LORA_FRAC = 1 / 30, 1 / 5
 _DECAYS = {"adamw": 0.1, "schedule-free-adamw": 0.1, "lion": 0.3}  # usual; of the others 0
 
 
@@ -146,12 +149,21 @@ def rates(recipe: Recipe, shape: Shape, *, tokens_per_step: int) -> dict[str, Ch
     else:
         reason = "the best of a few that were tried, or its authors'"
         found = {"lr": Choice(_RATES[optim.kind], reason, measured)}
+    if isinstance(recipe.model, Pretrained):
+        frac = _LORA_FRAC if recipe.model.lora else _TUNING_FRAC
+        found = {k: _slower(choice, frac) for k, choice in found.items()}
     asked = dict(optim)
     out = {f"optim.{key}": choice for key, choice in found.items() if asked[key] == "auto"}
     if recipe.regularize.weight_decay == "auto":
         decay = _DECAYS.get(optim.kind, 0.0)
         out["regularize.weight_decay"] = Choice(decay, "the optimizer's usual value", "LOG.md")
     return out
+
+
+def _slower(choice: Choice, frac: float) -> Choice:
+    """A rate for weights that have learned already."""
+    reason = f"{choice.reason}; times {frac:.2g} to go on from published weights"
+    return Choice(float(f"{choice.value * frac:.2g}"), reason, "BERT, LoRA")
 
 
 def evaluate_every(steps: int) -> Choice:

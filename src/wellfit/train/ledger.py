@@ -14,7 +14,7 @@ from typing import Any, cast
 from wellfit.checkpoint import Committed
 from wellfit.diagnose import Finding
 from wellfit.evaluate import Baselines
-from wellfit.report import LiveState, Screen
+from wellfit.report import LiveState, Screen, most_telling
 from wellfit.store import Evaluation, Record, Sample, Status, read_run
 from wellfit.train.job import Job
 from wellfit.train.state import TrainState
@@ -37,6 +37,7 @@ class Ledger:
         self._val_loss: float | None = None
         self._sample = ""
         self._warned: set[str] = set()
+        self._metric: tuple[str, float] | None = None  # the task's own, on val
         self._status = "starting"
         self._went_on_at = time.monotonic()
         self._span_s, self._span_tokens = 0.0, 0  # of training since the slow series were noted
@@ -127,6 +128,9 @@ class Ledger:
         values = {f"val/{name}": m["value"] for name, m in val.metrics.items()}
         self.record.series(state.step, {k: v for k, v in values.items() if v is not None})
         self._val_loss = val.loss
+        telling = most_telling(self.job.recipe.task.kind, list(val.metrics))
+        if telling and val.metrics[telling[0]]["value"] is not None:
+            self._metric = telling[0], val.metrics[telling[0]]["value"]
         self.sample(sample)
         self._went_on_at = time.monotonic()  # time spent measuring is not training speed
         self._show(state, now=True)
@@ -244,4 +248,6 @@ class Ledger:
             sample=self._sample,
             history=tuple(self._losses),
             status=self._status,
+            unit=self.job.unit,
+            metric=self._metric,
         )
