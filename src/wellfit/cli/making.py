@@ -52,8 +52,10 @@ def check(
     json: Json = False,
 ) -> int:
     """Validate a recipe, audit its data, take one real step, and say what the run would cost."""
+    from rich.console import Console
+
+    from wellfit.cli.checking import check_table
     from wellfit.cli.screens import open_screen
-    from wellfit.cli.tables import check_table
     from wellfit.config import load_recipe
     from wellfit.errors import ConfigError, WellfitError
 
@@ -73,7 +75,7 @@ def check(
     if json:
         as_json(found)
     else:
-        check_table(found)
+        check_table(found, Console(markup=False, highlight=False))
     return 0
 
 
