@@ -14,7 +14,8 @@ from typing import Any, cast
 from wellfit.checkpoint import Committed
 from wellfit.diagnose import Finding
 from wellfit.evaluate import Baselines
-from wellfit.report import LiveState, Screen, most_telling
+from wellfit.report import LiveState, Screen
+from wellfit.report.measures import most_telling
 from wellfit.store import Evaluation, Record, Sample, Status, read_run
 from wellfit.train.job import Job
 from wellfit.train.state import TrainState
