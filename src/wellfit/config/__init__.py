@@ -25,7 +25,7 @@ from wellfit.config.loader import (
     recipe_from_dict,
     to_dict,
 )
-from wellfit.config.model import Decoder, Lora, Model, Pretrained
+from wellfit.config.model import Decoder, Lora, Model, Ngrams, Pretrained
 from wellfit.config.optim import (
     Adadelta,
     Adafactor,
@@ -145,6 +145,7 @@ __all__ = [
     "MultiStep",
     "Muon",
     "NAdam",
+    "Ngrams",
     "NormClip",
     "OneCycle",
     "Optim",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -56,6 +56,20 @@ class HashSplit(SharesSplit):
     """Share of the documents kept for val, which chooses the checkpoint."""
     test: Fraction = 0.05
     """Share of the documents kept for test, which is looked at once; 0 for no test split."""
+    test_files: Annotated[PathsOrNull, Field(examples=["corpus/test.txt"])] = None
+    """Files, folders or patterns that are the test split, in place of a share; null for none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _files_for_a_share(cls, given: Any) -> Any:
+        has_files = isinstance(given, dict) and given.get("test_files") is not None
+        return {"test": 0.0, **given} if has_files else given
+
+    @model_validator(mode="after")
+    def _one_test(self) -> HashSplit:
+        if self.test and self.test_files is not None:
+            raise conflict("test_files", "they are the test split; leave data.split.test out")
+        return self
 
 
 class TailSplit(SharesSplit):
@@ -191,13 +205,15 @@ class Data(Section):
                 f"{self.format!r}, where each record is a document; leave data.document out",
             )
         if isinstance(self.split, FilesSplit):
-            self._splits_agree(self.split)
+            self._splits_agree({"split.val": self.split.val, "split.test": self.split.test})
+        elif isinstance(self.split, HashSplit):
+            self._splits_agree({"split.test_files": self.split.test_files})
         return self
 
-    def _splits_agree(self, split: FilesSplit) -> None:
+    def _splits_agree(self, files: dict[str, Any]) -> None:
         """Files that go together line by line do so in every split."""
         wanted = set(self.path) if isinstance(self.path, dict) else None
-        for key, paths in (("split.val", split.val), ("split.test", split.test)):
+        for key, paths in files.items():
             if paths is not None and wanted != (set(paths) if isinstance(paths, dict) else None):
                 columns = f"a mapping of {', '.join(sorted(wanted))}" if wanted else "no mapping"
                 raise conflict(key, f"data.path is {columns}; write the same here")

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from wellfit.config.data import BpeTokenizer, Data, Tokenizer
 from wellfit.config.fields import Section, Wanted, conflict
-from wellfit.config.model import Decoder, Model, Pretrained
+from wellfit.config.model import Decoder, Model, Ngrams, Pretrained
 from wellfit.config.optim import Lbfgs, Linear, Muon, Optim, Schedule, ScheduleFreeAdamW
 from wellfit.config.task import LanguageModel, Task
 from wellfit.config.train import Checkpoint, Evaluate, Regularize, Stop, Train
@@ -47,12 +47,16 @@ class Recipe(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _tokenizer_of_the_model(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or "tokenizer" in given:
+    def _as_the_model_wants(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
             return given
         model = given.get("model")
-        if isinstance(model, Pretrained):
+        if isinstance(model, Pretrained | Ngrams):
             model = model.model_dump()
+        if isinstance(model, dict) and model.get("kind") == "ngrams":
+            return {"optim": {"kind": "sgd"}, **given}
+        if "tokenizer" in given:
+            return given
         if isinstance(model, dict) and model.get("kind") == "pretrained" and "path" in model:
             return {**given, "tokenizer": {"kind": "pretrained", "path": model["path"]}}
         return given

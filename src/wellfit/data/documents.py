@@ -207,7 +207,7 @@ class _Reading:
 
 def _asked_by(sources: Sources, data: Data) -> Callable[[int, str | None], int]:
     """From a document's file and column value to the split they ask for."""
-    if data.split.kind == "files":
+    if data.split.kind in ("files", "hash"):
         roles = [CODES[file.role] if file.role else UNASKED for file in sources.files]
         return lambda file, _: roles[file]
     if data.split.kind != "column":

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from wellfit.config import Data, FilesSplit
+from wellfit.config import Data, FilesSplit, HashSplit
 from wellfit.errors import DataError
 
 Format: TypeAlias = Literal["text", "json", "jsonl", "csv", "tsv", "parquet"]
@@ -101,6 +101,8 @@ def _asked(data: Data) -> list[tuple[SplitName | None, Files]]:
         case FilesSplit() as split:
             asked: list[tuple[SplitName | None, Files]] = [("train", data.path), ("val", split.val)]
             return asked if split.test is None else [*asked, ("test", split.test)]
+        case HashSplit(test_files=files) if files is not None:
+            return [(None, data.path), ("test", files)]
         case _:
             return [(None, data.path)]
 

@@ -66,7 +66,8 @@ def assign(table: Table, data: Data, *, cuts_documents: bool = True) -> Assignme
     is_text = np.concatenate([rows["state"] == TEXT for rows in table.chunks()])
     left_out = int((is_text & (codes == OUT)).sum())
     codes[~is_text] = OUT
-    names: tuple[SplitName, ...] = ("train", "val", "test") if data.split.test else ("train", "val")
+    has_test = data.split.test or (data.split.kind == "hash" and data.split.test_files)
+    names: tuple[SplitName, ...] = ("train", "val", "test") if has_test else ("train", "val")
     before = _counts(table, codes, cuts, names)
     across = _copies_across(table, codes, drop=data.duplicates == "drop")
     counts = _counts(table, codes, cuts, names)
@@ -97,6 +98,7 @@ def _by_hash(table: Table, split: HashSplit) -> npt.NDArray[np.uint8]:
         codes[rows["hash"] < np.uint64(to_val)] = VAL
         if from_test < _HASHES:
             codes[rows["hash"] >= np.uint64(from_test)] = TEST
+        codes[rows["asked"] == TEST] = TEST  # of test_files
         parts.append(codes)
     return np.concatenate(parts)
 

@@ -18,6 +18,7 @@ from wellfit.errors import ConfigError, MissingExtra, WellfitError, need
 from wellfit.model import (
     Decoder,
     Encoder,
+    Ngrams,
     published_weights,
     read_model,
     read_outputs,
@@ -54,6 +55,13 @@ def export_model(run: RunDir, out: Path) -> ExportReport:
     outputs = read_outputs(run.model)
     if isinstance(decoder, Encoder):
         return _export_encoder(run, out, decoder, tokenizer)
+    if isinstance(decoder, Ngrams):
+        raise ConfigError(
+            [
+                f"transformers has no class for n-grams. Use {run.model} with wellfit, or train "
+                "with model.kind: decoder or pretrained"
+            ]
+        )
     if outputs is not None and (decoder.shape.pool != "last" or decoder.shape.family == "nanochat"):
         raise ConfigError(
             [

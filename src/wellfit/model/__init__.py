@@ -11,6 +11,7 @@ from wellfit.model.init import build_decoder
 from wellfit.model.laws import Choice
 from wellfit.model.layouts import published_config
 from wellfit.model.lora import add_lora, dropping, lora_drop_source, lora_layers, merge
+from wellfit.model.ngrams import Ngrams
 from wellfit.model.publish import read_outputs, read_published, write_published
 from wellfit.model.settings import published_outputs, published_shape
 from wellfit.model.shape import Family, Outputs, Pool, Shape
@@ -25,6 +26,7 @@ __all__ = [
     "DropSource",
     "Encoder",
     "Family",
+    "Ngrams",
     "Noise",
     "NoiseSource",
     "Outputs",

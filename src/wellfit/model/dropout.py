@@ -196,13 +196,24 @@ def noise_source(
 ) -> NoiseSource | None:
     """What disturbs the training of this shape; None where the recipe asks for nothing.
 
-    Encoders drop at the rates of their own config.json: raises ``ConfigError`` for others.
+    Encoders drop at the rates of their own config.json, and of n-grams only those: raises
+    ``ConfigError`` for others.
     """
     if shape.family == "encoder" and cfg.disturbs:
         raise ConfigError(
             [
                 "regularize: an encoder drops at the rates of its config.json; leave out dropout, "
                 "stochastic_depth and neftune, or change them there"
+            ]
+        )
+    dropped = cfg.dropout
+    if shape.family == "ngrams" and any(
+        (dropped.mlp, dropped.head, cfg.stochastic_depth, cfg.neftune)
+    ):
+        raise ConfigError(
+            [
+                "regularize: n-grams are all that there is to drop; write regularize.dropout: "
+                "one number, and leave out stochastic_depth and neftune"
             ]
         )
     if shape.family != "encoder" and not cfg.disturbs:

@@ -169,7 +169,7 @@ def _family_config(shape: Shape) -> dict[str, Any]:
                 "sliding_window": shape.context,
                 "layer_types": [SLIDING if is_local else FULL for is_local in local],
             }
-        case "gpt2" | "encoder":
+        case "gpt2" | "encoder" | "ngrams":
             raise AssertionError(f"{shape.family} has settings of its own")
         case never:
             assert_never(never)

@@ -20,6 +20,7 @@ from wellfit.errors import CheckpointError, ConfigError, RunError, WellfitError
 from wellfit.model.decoder import Decoder
 from wellfit.model.encoder import Encoder
 from wellfit.model.layouts import published_config
+from wellfit.model.ngrams import Ngrams, ngram_config
 from wellfit.model.settings import published_outputs, published_shape
 from wellfit.model.shape import Outputs, Shape
 from wellfit.model.weights import is_derived, published_name, published_weights, take_weights
@@ -32,7 +33,7 @@ GENERATION = "generation_config.json"
 
 def write_published(
     out: Path,
-    model: Decoder | Encoder,
+    model: Decoder | Encoder | Ngrams,
     tokenizer: Tokenizer,
     *,
     outputs: Outputs | None = None,
@@ -50,12 +51,20 @@ def write_published(
 
 
 def write_files(
-    folder: Path, model: Decoder | Encoder, tokenizer: Tokenizer, *, outputs: Outputs | None = None
+    folder: Path,
+    model: Decoder | Encoder | Ngrams,
+    tokenizer: Tokenizer,
+    *,
+    outputs: Outputs | None = None,
 ) -> None:
     """The files of model and tokenizer, into a directory that exists."""
     if isinstance(model, Encoder):
         assert outputs is not None, "an encoder gives labels or numbers"
         model.save(folder, outputs)
+    elif isinstance(model, Ngrams):
+        assert outputs is not None, "n-grams give labels or numbers"
+        write_json(folder / CONFIG, ngram_config(model.shape, outputs))
+        save_file(model.state_dict(), folder / WEIGHTS, metadata={"format": "pt"})
     else:
         write_model(folder, model, eos_id=tokenizer.eos_id, outputs=outputs)
     tokenizer.save(folder)

@@ -17,6 +17,7 @@ Family: TypeAlias = Literal[
     "gemma2",
     "gemma3_text",
     "encoder",  # any of the library's, see encoder.py
+    "ngrams",  # no network, see ngrams.py; its width is how many tokens the longest have
 ]
 Pool: TypeAlias = Literal["last", "mean"]
 LayerRope: TypeAlias = Literal["global", "local", "none"]
@@ -91,6 +92,7 @@ class Shape:
     # A head for labelled tasks in place of the vocabulary's
     outputs: int | None = None
     pool: Pool = "last"
+    buckets: int = 0  # of hashed n-grams
 
     def rope_of(self, layer: int) -> LayerRope:
         """The rotary wavelengths of a block."""

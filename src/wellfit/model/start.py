@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from wellfit.config import Decoder as DecoderRecipe
 from wellfit.config import Model, Pretrained
-from wellfit.errors import ConfigError
+from wellfit.config import Ngrams as NgramsRecipe
+from wellfit.errors import CheckpointError, ConfigError
 from wellfit.model.decoder import Decoder
 from wellfit.model.encoder import ENCODERS, Encoder, encoder_shape, load_encoder
 from wellfit.model.families import Resolved, explain_shape
 from wellfit.model.init import build_decoder
 from wellfit.model.laws import Choice
 from wellfit.model.lora import add_lora
+from wellfit.model.ngrams import NGRAMS, Ngrams, ngram_shape, read_ngram_shape
 from wellfit.model.publish import (
     CONFIG,
     checked_shape,
@@ -52,12 +56,24 @@ def resolve_model(
             found, usual = _published(cfg, vocab=vocab, outputs=outputs), "last"
             if found.shape.family == "encoder" and pool != "auto":
                 raise ConfigError(["task.pool: an encoder has its own way; leave it out, or auto"])
+        case NgramsRecipe():
+            return _ngrams(cfg, vocab=vocab, outputs=outputs, pool=pool)
         case never:
             assert_never(never)
     if outputs is None:
         return found
     taken: Pool = ("mean" if usual == "mean" else "last") if pool == "auto" else pool
     return Resolved(replace(found.shape, outputs=outputs, pool=taken), found.choices)
+
+
+def _ngrams(cfg: NgramsRecipe, *, vocab: int, outputs: int | None, pool: str) -> Resolved:
+    if outputs is None:
+        what = "n-grams give texts labels and write none; write task.kind: classify or regress"
+        raise ConfigError([f"model.kind: {what}, or model.kind: decoder"])
+    if pool != "auto":
+        raise ConfigError(["task.pool: n-grams are summed; leave it out, or auto"])
+    sizes = {"orders": cfg.orders, "buckets": cfg.buckets, "context": cfg.context}
+    return Resolved(ngram_shape(vocab=vocab, outputs=outputs, **sizes), {})
 
 
 def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:
@@ -106,8 +122,10 @@ def _is_encoder(folder: Path) -> bool:
     return read_config(folder).get("model_type") in ENCODERS
 
 
-def read_model(folder: Path) -> Decoder | Encoder:
+def read_model(folder: Path) -> Decoder | Encoder | Ngrams:
     """The model in a published directory, ours or anyone's; raises as ``read_published`` does."""
+    if read_config(folder).get("model_type") == NGRAMS:
+        return _read_ngrams(folder)
     if not _is_encoder(folder):
         return read_published(folder)
     weight_files(folder)
@@ -117,10 +135,23 @@ def read_model(folder: Path) -> Decoder | Encoder:
     return load_encoder(folder, replace(shape, outputs=len(outputs.names)), seed=0)
 
 
+def _read_ngrams(folder: Path) -> Ngrams:
+    outputs = read_outputs(folder)
+    assert outputs is not None, f"{folder} has no outputs"
+    model = Ngrams(read_ngram_shape(read_config(folder), outputs, where=str(folder / CONFIG)))
+    try:
+        model.load_state_dict(load_file(weight_files(folder)[0]))
+    except (OSError, SafetensorError, RuntimeError) as e:
+        raise CheckpointError(
+            f"the weights in {folder} do not fit: {e}. Copy or download them again"
+        ) from e
+    return model
+
+
 def build_model(cfg: Model, shape: Shape, *, seed: int, weights: bool = True) -> Any:
     """The model before step 0, in float32 on the CPU: drawn from the seed, or as published.
 
-    A ``Decoder``, or an ``Encoder``, which labelled tasks use alike.
+    A ``Decoder``, an ``Encoder`` or ``Ngrams``, which labelled tasks use alike.
 
     A head for a labelled task starts at zero, so that at first every answer is alike.  Without
     ``weights`` those of a published model are left out, to be filled from a checkpoint that holds
@@ -130,6 +161,8 @@ def build_model(cfg: Model, shape: Shape, *, seed: int, weights: bool = True) ->
     """
     if isinstance(cfg, DecoderRecipe):
         return build_decoder(shape, seed=seed)
+    if isinstance(cfg, NgramsRecipe):
+        return Ngrams(shape)
     folder = local_folder(cfg.path)
     if shape.family == "encoder":
         if weights:

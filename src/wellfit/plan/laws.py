@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from wellfit.config import Muon, Pretrained, Recipe
+from wellfit.config import Classify, Muon, Ngrams, Pretrained, Recipe
 from wellfit.data import Split
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Shape
@@ -136,7 +136,11 @@ _DECAYS = {"adamw": 0.1, "schedule-free-adamw": 0.1, "lion": 0.3}  # usual; of t
 def rates(recipe: Recipe, shape: Shape, *, tokens_per_step: int) -> dict[str, Choice]:
     """Learning rates and weight decay of the chosen optimizer, where they are auto."""
     optim, measured = recipe.optim, "LOG.md, 2026-11-21"
-    if isinstance(optim, Muon):
+    if isinstance(recipe.model, Ngrams) and optim.kind == "sgd":
+        rate = 4.0 if isinstance(recipe.task, Classify) else 1.0
+        reason = "the best of a few for short texts; four classes or more took up to 20"
+        found = {"lr": Choice(rate, reason, measured)}
+    elif isinstance(optim, Muon):
         rate = round(0.02 * math.sqrt(192 / shape.width), 6)
         found = {
             "lr": Choice(0.03, "0.02 to 0.04 were alike, 0.01 clearly worse", measured),

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from wellfit.config import Explained, Pretrained, Recipe, known
-from wellfit.data import Blocks, Feed, Prepared
+from wellfit.data import Blocks, Feed, Prepared, eval_blocks
 from wellfit.evaluate import Baseline, Baselines
-from wellfit.model import Shape, build_model, lora_drop_source, noise_source
+from wellfit.model import Ngrams, Shape, build_model, lora_drop_source, noise_source
 from wellfit.optim import build_optimizers
 from wellfit.plan import Machine
 from wellfit.store import RunDir, Unit
@@ -74,7 +74,12 @@ def new_state(job: Job, *, weights: bool = True) -> TrainState:
     Without ``weights`` those of a published model are left to a checkpoint.
     """
     seed = job.recipe.train.seed
-    model = build_model(job.recipe.model, job.shape, seed=seed, weights=weights).to(job.device)
+    model = build_model(job.recipe.model, job.shape, seed=seed, weights=weights)
+    if isinstance(model, Ngrams) and weights:
+        train, long = job.data.splits["train"], job.recipe.data.long
+        blocks = eval_blocks(train, context=job.shape.context, long=long)
+        model.count(blocks.batches(1 << 14))
+    model = model.to(job.device)
     model.compute = job.compute
     decay = known(job.recipe.regularize.weight_decay)
     return TrainState(model, build_optimizers(job.recipe.optim, model, weight_decay=decay))

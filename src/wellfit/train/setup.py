@@ -255,8 +255,11 @@ def _said(job: Job) -> str:
     n = job.shape
     reasons = [line.reason for line in job.explained if line.key == "train.precision"]
     why = f" ({reasons[0]})" if reasons else ""
+    sizes = f"{n.family} decoder, depth {n.depth}, width {n.width}"
+    if n.family == "ngrams":
+        sizes = f"n-grams of up to {n.width} tokens in {n.buckets} buckets"
     return (
-        f"{n.family} decoder, depth {n.depth}, width {n.width}, context {n.context}, "
+        f"{sizes}, context {n.context}, "
         f"{job.recipe.train.precision} on {job.machine.summary()}{why}"
     )
 
