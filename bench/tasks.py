@@ -58,7 +58,7 @@ class Case(NamedTuple):
 
 
 def _trec(data: Path) -> dict[str, str]:
-    return {"data.path": f"{data}/trec/train.txt", "data.split.test": f"{data}/trec/test.txt"}
+    return {"data.path": f"{data}/trec/train.txt", "data.split.test_files": f"{data}/trec/test.txt"}
 
 
 def _sst2(data: Path) -> dict[str, str]:
