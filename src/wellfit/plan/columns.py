@@ -205,6 +205,8 @@ def _has_classes(records: Records, name: str) -> bool:
     values = [record.get(name) for record in records]
     if not all(isinstance(value, (str, int)) for value in values):
         return False
+    if _are_numbers(records, name) and any("." in str(value) for value in values):
+        return False  # a measure, not a class
     return 1 < len(set(values)) and _are_classes(len(set(values)), len(values))
 
 

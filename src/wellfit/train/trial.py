@@ -116,7 +116,8 @@ def _problems(job: Job, *, peak_bytes: int, disk_bytes: int, steps: int) -> list
         )
     for split, overlap in (job.data.audit.get("overlap") or {}).items():
         share = overlap.get("share", 0.0) if isinstance(overlap, dict) else 0.0
-        if share > _MUCH_OVERLAP_FRAC:
+        # conversations share their template and often their system prompt
+        if share > _MUCH_OVERLAP_FRAC and job.recipe.task.kind != "chat":
             out.append(
                 f"{share:.1%} of {split} also occurs in train, so its loss will look too good: "
                 "remove the repeated text"
