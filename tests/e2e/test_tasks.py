@@ -88,7 +88,7 @@ FILES: dict[str, Callable[[Path], Path]] = {
     "regress": regress_file,
 }  # fmt: skip
 METRICS = {
-    "complete": "exact_match", "chat": "perplexity", "classify": "accuracy", "regress": "pearson",
+    "complete": "exact_match", "chat": "chrf", "classify": "accuracy", "regress": "pearson",
 }  # fmt: skip
 
 
@@ -119,3 +119,46 @@ def test_a_task_goes_from_a_file_to_a_report(task: str, tmp_path: Path) -> None:
     assert said.code == 0 and said.out.strip(), said.err
     report = (run / "report.html").read_text()
     assert task in report
+
+
+def test_what_a_context_loses_is_said_before_and_while_training(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", *({"text": t, "label": c} for t, c in pairs(300)))
+    write_jsonl(tmp_path / "long.jsonl", {"text": "red " * 20, "label": "red"})
+    recipe, run, where = tmp_path / "r.yaml", tmp_path / "run", f"data.cache={tmp_path / 'cache'}"
+    typed("init", recipe, "--data", f"{tmp_path}/*.jsonl", "--task", "classify")
+    small = [*SMALL, where, "model.context=30", "train.budget=5 steps"]
+    refused = typed("check", recipe, *small, "data.long=error")
+    # by the message of the one who would have to stop, naming the ways out
+    assert refused.code == 2
+    assert "longer than the context of 30" in refused.err and "data.long=drop" in refused.err
+    told = typed("check", recipe, *small, "data.long=cut")
+    # the one that is too long, by its place
+    assert "cut 1 of" in told.out and "long.jsonl:1" in told.out
+    done = typed("train", recipe, *small, "data.long=cut", "--run", run)
+    # a context that no row length is a multiple of is no hindrance
+    assert done.code == 0, done.err
+    assert "cut to the context of 30 tokens" in done.err
+    (event,) = read_run(run).events("fitted")
+    # once, with the numbers
+    assert sum(n["cut"] for name, n in event.facts.items() if name != "context") == 1
+
+
+def test_what_is_not_learned_is_told_apart_without_colour(tmp_path: Path) -> None:
+    recipe, where = tmp_path / "r.yaml", f"data.cache={tmp_path / 'cache'}"
+    typed("init", recipe, "--data", complete_file(tmp_path), "--task", "complete")
+    told = typed("check", recipe, *SMALL, where).out
+    # brackets round the prompt, none round the answer and its end
+    assert "[[red cat cat 0\n]]it is red<|endoftext|>" in told
+
+
+def test_classes_that_cannot_be_learned_or_measured_are_problems(tmp_path: Path) -> None:
+    rows = [{"text": text, "label": "common"} for text, _ in pairs(300)]
+    rows += [{"text": f"rare {i}", "label": "rare"} for i in range(2)]
+    write_jsonl(tmp_path / "train.jsonl", *rows)
+    write_jsonl(tmp_path / "val.jsonl", *({"text": f"v{i}", "label": "common"} for i in range(20)))
+    recipe, where = tmp_path / "r.yaml", f"data.cache={tmp_path / 'cache'}"
+    typed("init", recipe, "--data", tmp_path / "train.jsonl", "--task", "classify")
+    problems = "\n".join(typed("check", recipe, *SMALL, where, "--json").json["problems"])
+    # with the name of the class
+    assert "fewer than 5 texts in train ('rare' 2)" in problems
+    assert "val has no text of 'rare'" in problems
