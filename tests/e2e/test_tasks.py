@@ -162,3 +162,27 @@ def test_classes_that_cannot_be_learned_or_measured_are_problems(tmp_path: Path)
     # with the name of the class
     assert "fewer than 5 texts in train ('rare' 2)" in problems
     assert "val has no text of 'rare'" in problems
+
+
+@pytest.mark.parametrize(
+    ("task", "path", "more"),
+    [
+        ("complete", "gsm8k/train.jsonl", ()),
+        ("regress", "emobank/emobank.csv", ()),
+        ("chat", "sft_demo/alpaca_en_demo.json", ()),
+        ("classify", "sst2/train.txt", ("--encoding", "latin-1")),
+        ("classify", "trec", ("--encoding", "latin-1")),
+    ],
+)
+def test_published_data_needs_no_hand_to_be_checked(
+    task: str, path: str, more: tuple[str, ...], shared_data: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "r.yaml"
+    drafted = typed("init", recipe, "--data", shared_data / path, "--task", task, *more)
+    assert drafted.code == 0, drafted.err
+    drafted_or_auto = ("model.context", "tokenizer", "evaluate.tokens")
+    small = [word for word in SMALL if not word.startswith(drafted_or_auto)]
+    found = typed("check", recipe, *small, f"data.cache={tmp_path / 'cache'}", "--json")
+    # and nothing is wrong with it
+    assert found.code == 0, found.err
+    assert found.json["problems"] == []

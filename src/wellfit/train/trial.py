@@ -110,9 +110,10 @@ def _problems(job: Job, *, peak_bytes: int, disk_bytes: int, steps: int) -> list
         )
     if len(job.val_blocks) < _FEW_BLOCKS:
         what = "examples" if job.fitted else f"blocks of {job.shape.context} tokens"
+        all_of_it = job.val_blocks.n_targets >= 0.99 * job.data.splits["val"].n_targets
         out.append(
             f"val has only {len(job.val_blocks)} {what}, too few for an interval: "
-            "raise data.split.val"
+            f"raise {'data.split.val' if all_of_it else 'evaluate.tokens'}"
         )
     for split, overlap in (job.data.audit.get("overlap") or {}).items():
         share = overlap.get("share", 0.0) if isinstance(overlap, dict) else 0.0
