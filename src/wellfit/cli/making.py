@@ -33,6 +33,7 @@ def init(
     if file.exists() and not force:
         raise ConfigError([f"{file} exists already; choose another name, or add --force"])
     from wellfit.config import draft
+    from wellfit.plan.columns import FILL_IN
     from wellfit.plan.survey import survey, survey_examples
     from wellfit.store import write_text_atomic
 
@@ -46,9 +47,12 @@ def init(
         raise DataError(said) from e
     write_text_atomic(file, draft(facts.data, facts.machine, task, name=str(file)))
     say(f"wrote {file}: {facts.said}")
-    for key, (value, why) in facts.data.get("guesses", {}).items():
+    guesses = facts.data.get("guesses", {})
+    for key, (value, why) in guesses.items():
         if why:
             say(f"  {key}={value!r}: {why}")
+    if open_ := [key for key, (value, _) in guesses.items() if value == FILL_IN]:
+        say(f"to fill in, in {file}: {', '.join(open_)}")
     say(f"next: wellfit check {file}   then: wellfit train {file}")
     return 0
 

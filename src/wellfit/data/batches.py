@@ -154,7 +154,8 @@ class ExampleFeed(Feed):
             self.fitted.starts[members],
             self.fitted.inputs[members],
             Layout(row, samples, self.fitted.numbers[members]),
-            length=self.context if self.packed else None,
+            context=self.context,
+            full=self.packed,
         )
 
 
@@ -167,15 +168,15 @@ class Layout(NamedTuple):
 
 
 def laid_out(
-    split: Split, starts: Ints, inputs: Ints, layout: Layout, *, length: int | None
+    split: Split, starts: Ints, inputs: Ints, layout: Layout, *, context: int, full: bool
 ) -> Rows:
-    """Rows that hold the examples; as long as the longest row, or as ``length``."""
+    """Rows that hold the examples; as long as the longest row, or with ``full`` as the context."""
     n_rows = len(layout.samples)
     before = np.cumsum(inputs) - inputs  # inputs of all earlier examples
     first = np.searchsorted(layout.row, np.arange(n_rows))  # of each row: its first example
     column = before - before[np.minimum(first, len(inputs) - 1)][layout.row]
     longest = int(np.bincount(layout.row, weights=inputs, minlength=n_rows).max())
-    width = length or -(-longest // _STEP) * _STEP
+    width = context if full else min(context, -(-longest // _STEP) * _STEP)
     places = np.repeat(layout.row * width + column, inputs) + _ranges(np.zeros_like(inputs), inputs)
     source = _ranges(starts, inputs)
     tokens = np.zeros((n_rows, width), dtype=np.int64)
@@ -192,7 +193,7 @@ def laid_out(
     )
     several = len(inputs) > n_rows
     segments = None
-    if several or length is not None:  # a right-padded row of one text needs none
+    if several or full:  # a right-padded row of one text needs none
         segments = np.full((n_rows, width), -1, dtype=np.int64)
         segments.reshape(-1)[places] = np.repeat(np.arange(len(inputs)) - first[layout.row], inputs)
     return Rows(tokens, targets, layout.samples, segments)

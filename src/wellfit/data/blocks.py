@@ -63,7 +63,7 @@ class Blocks:
         starts, inputs = self.starts[numbers], self.inputs[numbers]
         if self.are_examples:
             layout = Layout(numbers - first, numbers, self.documents[numbers])
-            return laid_out(self.split, starts, inputs, layout, length=None)
+            return laid_out(self.split, starts, inputs, layout, context=self.context, full=False)
         places = starts[:, None] + np.arange(self.context + 1)
         tokens = self.split.tokens[np.minimum(places, self.split.n_tokens - 1)].astype(np.int64)
         padded = np.arange(self.context) >= inputs[:, None]

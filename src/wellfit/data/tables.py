@@ -27,6 +27,7 @@ from wellfit.data.sources import SourceFile
 from wellfit.errors import DataError, need
 
 _ROWS_AT_ONCE = 256
+_TABS = "the columns are separated by tabs. Write data.format=tsv"
 
 
 class Header(NamedTuple):
@@ -144,6 +145,8 @@ def _header(file: SourceFile, row: Sequence[str], asked: Asked) -> Header:
     wanted = asked.columns
     named = not wanted or not all(c.name.isdigit() and c.name not in row for c in wanted)
     if asked.every:
+        if len(row) == 1 and "\t" in row[0]:
+            raise DataError(f"{file.path}:1: {_TABS}")
         wanted = (*wanted, *(Column(name, "data.text") for name in row))
     places = {c.name: _place_of(file, row, c.name, c.setting, named) for c in wanted}
     text = places[asked.alone] if asked.alone is not None else None
@@ -160,7 +163,7 @@ def _place_of(file: SourceFile, row: Sequence[str], name: str, setting: str, nam
     if row.count(name) > 1:
         raise DataError(f"{start}{row.count(name)} columns are called {name!r}. Rename one")
     if len(row) == 1 and "\t" in row[0]:
-        raise DataError(f"{start}the columns are separated by tabs. Write data.format=tsv")
+        raise DataError(f"{start}{_TABS}")
     shown = ", ".join(repr(cell[:40]) for cell in row[:20])
     raise DataError(
         f"{start}no column {name!r} ({setting}) among {len(row)}: {shown}. Name one of them; if "

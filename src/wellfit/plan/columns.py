@@ -121,6 +121,14 @@ def _beside(path: Path, role: SplitName) -> Iterator[Path]:
 
 def line_pattern(task: str, lines: Sequence[str]) -> tuple[str, str] | None:
     """How lines of plain text come apart, and why; None where they do not look it."""
+    guess = None if task == "chat" else _pattern(task, lines)
+    if guess is None:
+        return None
+    fits = sum(re.fullmatch(guess[0], line) is not None for line in lines)
+    return guess if fits > 0.99 * len(lines) else None
+
+
+def _pattern(task: str, lines: Sequence[str]) -> tuple[str, str] | None:
     tabs = sum("\t" in line for line in lines) > 0.99 * len(lines)
     if task == "complete":
         return (
@@ -205,6 +213,8 @@ def _has_classes(records: Records, name: str) -> bool:
     values = [record.get(name) for record in records]
     if not all(isinstance(value, (str, int)) for value in values):
         return False
+    if _are_numbers(records, name) and any("." in str(value) for value in values):
+        return False  # a measure, not a class
     return 1 < len(set(values)) and _are_classes(len(set(values)), len(values))
 
 
@@ -244,7 +254,9 @@ def _text(records: Records, names: Mapping[str, str], answers: set[str], listed:
     lengths = {
         name: sum(len(str(record.get(name))) for record in records)
         for name in names.values()
-        if name not in answers and all(isinstance(record.get(name), str) for record in records)
+        if name not in answers
+        and all(isinstance(record.get(name), str) for record in records)
+        and not _are_numbers(records, name)
     }
     if not lengths:
         return {"data.text": (FILL_IN, listed)}

@@ -94,10 +94,10 @@ def survey_examples(path: str, task: str, *, text: str, encoding: str) -> Survey
     if roles is None:
         guesses |= split_column(records)
     guesses |= columns_for(task, records, text if text != "text" else None)
-    n_documents = round(len(records) * scale)
+    n_documents, n_bytes = round(len(records) * scale), sum(file.n_bytes for file in files)
     facts = {
         "path": path,
-        "n_bytes": sum(file.n_bytes for file in files),
+        "n_bytes": n_bytes,
         "n_documents": n_documents,
         "n_characters": int(np.quantile([_length(r) for r in records], 0.99, method="higher")),
         "formats": sorted({file.format for file in files}),
@@ -105,7 +105,7 @@ def survey_examples(path: str, task: str, *, text: str, encoding: str) -> Survey
         "guesses": guesses,
     }
     counted = _counted(n_documents, "example", is_exact=scale == 1)
-    return Survey(facts, _machine(), f"{counted}, {format_bytes(facts['n_bytes'])}")
+    return Survey(facts, _machine(), f"{counted}, {format_bytes(n_bytes)}")
 
 
 def _counted(n: int, what: str, *, is_exact: bool) -> str:

@@ -110,13 +110,15 @@ def _problems(job: Job, *, peak_bytes: int, disk_bytes: int, steps: int) -> list
         )
     if len(job.val_blocks) < _FEW_BLOCKS:
         what = "examples" if job.fitted else f"blocks of {job.shape.context} tokens"
+        all_of_it = job.val_blocks.n_targets >= 0.99 * job.data.splits["val"].n_targets
         out.append(
             f"val has only {len(job.val_blocks)} {what}, too few for an interval: "
-            "raise data.split.val"
+            f"raise {'data.split.val' if all_of_it else 'evaluate.tokens'}"
         )
     for split, overlap in (job.data.audit.get("overlap") or {}).items():
         share = overlap.get("share", 0.0) if isinstance(overlap, dict) else 0.0
-        if share > _MUCH_OVERLAP_FRAC:
+        # conversations share their template and often their system prompt
+        if share > _MUCH_OVERLAP_FRAC and job.recipe.task.kind != "chat":
             out.append(
                 f"{share:.1%} of {split} also occurs in train, so its loss will look too good: "
                 "remove the repeated text"

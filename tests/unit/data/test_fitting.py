@@ -103,8 +103,11 @@ def test_labelled_rows_have_their_text_its_length_and_its_labels():
         assert int(length) == [3, 5, 17][int(label[0])]
         assert tokens[:length].tolist() == list(range(tokens[0], tokens[0] + length))
         assert (tokens[length:] == 0).all()
-    # as long as the longest, up to a multiple of 16
-    assert rows.inputs.shape == (3, 32)
+    # never longer than the context
+    assert rows.inputs.shape == (3, 20)
+    wide = feed(examples([3, 5, 17], labels=labels), context=64).step(0, batch=3, seed=1)
+    # else as long as the longest, up to a multiple of 16
+    assert wide.inputs.shape == (3, 32)
 
 
 @given(sizes=SIZES)
