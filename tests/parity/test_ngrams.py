@@ -208,6 +208,14 @@ def test_what_it_cannot_do_is_refused():
         noise_source(cfg, model().shape, seed=1, dtype=torch.float32, device="cpu")
 
 
+def test_a_share_and_files_cannot_both_be_the_test_split():
+    split = {"kind": "hash", "test_files": "test.txt"}
+    asked = {"data": {"path": "x", "split": split}, "train.budget": "1 step"}
+    assert recipe_from_dict(asked).data.split.test == 0.0
+    with pytest.raises(ConfigError, match="leave data.split.test out"):
+        recipe_from_dict(asked | {"data": {"path": "x", "split": split | {"test": 0.1}}})
+
+
 def test_a_run_learns_whose_test_split_is_a_file_of_its_own(tmp_path):
     """Whether a comes before b is in no word, and in every pair of them."""
     lines = [

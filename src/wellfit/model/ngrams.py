@@ -49,7 +49,7 @@ class Ngrams(nn.Module):
         self.shape, self.compute = shape, torch.float32
         features = shape.vocab + shape.buckets
         zeros_FO = torch.zeros(features, shape.outputs)
-        self.rows = nn.Embedding.from_pretrained(zeros_FO, freeze=False)
+        self.rows = nn.Embedding(features, shape.outputs, _weight=zeros_FO)
         self.bias = nn.Parameter(torch.zeros(shape.outputs))
         self.register_buffer("idf_F", torch.ones(features))
 
