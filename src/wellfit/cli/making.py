@@ -16,7 +16,8 @@ def init(
     file: Annotated[Path, typer.Argument(help="The recipe to write.")],
     data: Annotated[str, typer.Option("--data", help="The text: a file, a folder or a pattern.")],
     task: Annotated[
-        Literal["language-model"], typer.Option("--task", help="What to train for.")
+        Literal["language-model", "complete", "chat", "classify", "regress"],
+        typer.Option("--task", help="What to train for."),
     ] = "language-model",
     text: Annotated[
         str, typer.Option("--text", help="The column or key that holds the text, in tables.")
@@ -32,16 +33,22 @@ def init(
     if file.exists() and not force:
         raise ConfigError([f"{file} exists already; choose another name, or add --force"])
     from wellfit.config import draft
-    from wellfit.plan.survey import survey
+    from wellfit.plan.survey import survey, survey_examples
     from wellfit.store import write_text_atomic
 
     try:
-        facts = survey(data, text=text, encoding=encoding)
+        if task == "language-model":
+            facts = survey(data, text=text, encoding=encoding)
+        else:
+            facts = survey_examples(data, task, text=text, encoding=encoding)
     except DataError as e:  # speaks of recipe keys, and there is no recipe yet
         said = str(e).replace("data.encoding=", "--encoding ").replace("data.text=", "--text ")
         raise DataError(said) from e
     write_text_atomic(file, draft(facts.data, facts.machine, task, name=str(file)))
     say(f"wrote {file}: {facts.said}")
+    for key, (value, why) in facts.data.get("guesses", {}).items():
+        if why:
+            say(f"  {key}={value!r}: {why}")
     say(f"next: wellfit check {file}   then: wellfit train {file}")
     return 0
 
@@ -52,8 +59,10 @@ def check(
     json: Json = False,
 ) -> int:
     """Validate a recipe, audit its data, take one real step, and say what the run would cost."""
+    from rich.console import Console
+
+    from wellfit.cli.checking import check_table
     from wellfit.cli.screens import open_screen
-    from wellfit.cli.tables import check_table
     from wellfit.config import load_recipe
     from wellfit.errors import ConfigError, WellfitError
 
@@ -73,7 +82,7 @@ def check(
     if json:
         as_json(found)
     else:
-        check_table(found)
+        check_table(found, Console(markup=False, highlight=False))
     return 0
 
 

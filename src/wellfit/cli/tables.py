@@ -11,7 +11,7 @@ from rich.table import Table
 
 from wellfit.report import measures
 from wellfit.report.words import interval_text
-from wellfit.units import format_bytes, format_count, format_span
+from wellfit.units import format_span
 
 
 def evaluation_table(scored: Mapping[str, Any]) -> None:
@@ -74,28 +74,6 @@ def diff_table(difference: Mapping[str, Any]) -> None:
     console.print(metrics)
 
 
-def check_table(found: Mapping[str, Any]) -> None:
-    """What a recipe would cost, what its data holds, and what is wrong with it."""
-    console = _console()
-    cost = Table("the run", "", box=None, pad_edge=False)
-    cost.add_row("parameters", format_count(found["parameters"]))
-    cost.add_row("steps", f"{found['steps']:,} ({found['epochs']:.2g} epochs)")
-    cost.add_row("time", f"{format_span(found['seconds'])}, {found['tokens_per_s']:,.0f} tokens/s")
-    cost.add_row("memory", format_bytes(found["peak_memory_bytes"]))
-    cost.add_row("disk", format_bytes(found["disk_bytes"]))
-    console.print(cost)
-    console.print()
-    audit = Table("the data", "", box=None, pad_edge=False)
-    for key, value in found["audit"].items():
-        audit.add_row(key, _plain(value))
-    console.print(audit)
-    console.print()
-    for problem in found["problems"]:
-        console.print(f"problem: {problem}", highlight=False)
-    if not found["problems"]:
-        console.print("no problems found")
-
-
 def doctor_table(found: Mapping[str, Any]) -> None:
     """What the machine can do, and what is missing."""
     console = _console()
@@ -119,11 +97,3 @@ def _console() -> Console:
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

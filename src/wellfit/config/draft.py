@@ -17,6 +17,8 @@ from wellfit.units import format_bytes
 FEW_DOCUMENTS = 200  # a share of 5% of fewer is a handful of them, or none
 SMALL_BYTES = 2_000_000  # of less, a BPE vocabulary has too few examples of most of its tokens
 MOST_CHARACTERS = 256  # alphabets have fewer; in more of them each is rare
+SMALL_EXAMPLES_BYTES = 50_000  # words tell more of a label or an answer than characters do
+LONGEST = 1024  # tokens of a context that is drafted; a longer one is for the user to ask for
 BIG_BYTES = 50_000_000  # a model of 4 blocks reads less many times over within minutes
 
 _HEAD = """\
@@ -54,6 +56,9 @@ def draft(
         near = nearest(task, kinds)
         hint = f"did you mean {near}?" if near else f"write --task {kinds[0]}"
         raise ConfigError([f"--task {task}: {show(task)} is not {one_of(kinds)}; {hint}"])
+    if task != "language-model":
+        data_facts = {**data_facts, "are_examples": True}
+    guesses = {key: Choice(*guess) for key, guess in (data_facts.get("guesses") or {}).items()}
     choices = {
         "task.kind": Choice(task),
         **_data(data_facts),
@@ -65,7 +70,12 @@ def draft(
         "regularize.dropout": Choice(0.0, "raise to 0.1 or 0.2 if the verdict is overfit"),
         "stop.patience": Choice(5),
         "checkpoint.every": Choice("5 minutes"),
+        **_context(data_facts),
+        **guesses,
     }
+    if guesses.get("data.split.kind"):  # its keys are those of another kind of split
+        mine = {key for key in choices if key.startswith("data.split.")} - guesses.keys()
+        choices = {key: choice for key, choice in choices.items() if key not in mine}
     values = {key: choice.value for key, choice in choices.items()}
     notes = {key: choice.reason for key, choice in choices.items()}
     whole = plain(tree_of(values, Origin("default"), []))
@@ -81,7 +91,7 @@ def _data(facts: Mapping[str, Any]) -> dict[str, Choice]:
     choices = {"data.path": Choice(facts["path"], "; ".join(counted))}
     choices |= {f"data.{k}": Choice(facts[k]) for k in ("text", "encoding") if facts.get(k)}
     kind = Choice("hash", "each document is on one side whole; more documents later do not move it")
-    if 0 < n_documents < FEW_DOCUMENTS:
+    if 0 < n_documents < FEW_DOCUMENTS and not facts.get("are_examples"):
         reason = f"{many}: too few to choose among, so the end of the text is kept back"
         kind = Choice("tail", reason)
     return choices | {
@@ -93,7 +103,8 @@ def _data(facts: Mapping[str, Any]) -> dict[str, Choice]:
 
 def _tokenizer(facts: Mapping[str, Any]) -> dict[str, Choice]:
     n_bytes, distinct = facts.get("n_bytes"), facts.get("n_characters_distinct")
-    if n_bytes is None or n_bytes >= SMALL_BYTES:
+    small_bytes = SMALL_EXAMPLES_BYTES if facts.get("are_examples") else SMALL_BYTES
+    if n_bytes is None or n_bytes >= small_bytes:
         return {
             "tokenizer.kind": Choice("bpe", "enough text to learn words and parts of words"),
             "tokenizer.vocab": Choice("auto"),
@@ -102,6 +113,19 @@ def _tokenizer(facts: Mapping[str, Any]) -> dict[str, Choice]:
     if distinct is not None and distinct <= MOST_CHARACTERS:
         return {"tokenizer.kind": Choice("char", f"{small}; {distinct} distinct characters")}
     return {"tokenizer.kind": Choice("byte", f"{small}, and it has many distinct characters")}
+
+
+def _context(facts: Mapping[str, Any]) -> dict[str, Choice]:
+    """Of examples: as many tokens as nearly all have, by a guess of what a token holds."""
+    if not (n_characters := facts.get("n_characters")):
+        return {}
+    per_token = 2 if _tokenizer(facts)["tokenizer.kind"].value == "bpe" else 1
+    context = min(LONGEST, 32 * -(-(n_characters // per_token + 16) // 32))
+    reason = f"99% of the examples have at most {n_characters:,} characters"
+    return {
+        "model.context": Choice(context, reason),
+        "data.long": Choice("cut", "wellfit check counts the examples that lose something"),
+    }
 
 
 def _size(facts: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Choice]:

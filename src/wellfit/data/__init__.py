@@ -4,6 +4,7 @@ from wellfit.data.batches import IGNORE, ExampleFeed, Feed, Rows, StreamFeed, tr
 from wellfit.data.blocks import Blocks, eval_blocks
 from wellfit.data.cache import cache_folder
 from wellfit.data.examination import places_of, too_long
+from wellfit.data.fitting import fit_counts, said_of_fit
 from wellfit.data.prepared import Prepared, prepare, prepare_for_eval
 from wellfit.data.previews import Preview, preview
 from wellfit.data.progress import Progress, Stage
@@ -31,12 +32,14 @@ __all__ = [
     "end_of_answer",
     "eval_blocks",
     "find_sources",
+    "fit_counts",
     "places_of",
     "prepare",
     "prepare_for_eval",
     "preview",
     "render_prompt",
     "render_prompts",
+    "said_of_fit",
     "too_long",
     "train_feed",
 ]

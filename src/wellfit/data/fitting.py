@@ -6,6 +6,7 @@ Nothing is cut or left out in silence: what happened to whom is counted, and nam
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -78,6 +79,44 @@ def fit_examples(split: Split, *, context: int, long: Literal["error", "drop", "
         dropped=over if long == "drop" else over[:0],
         unlearned=unlearned,
     )
+
+
+def fit_counts(
+    splits: Mapping[str, Split], *, context: int, long: Literal["error", "drop", "cut"]
+) -> dict[str, dict[str, int]]:
+    """Of each split: its examples, and how many of them are cut, or left out and why.
+
+    Empty for plain text, which goes on in the next row.  Raises ``DataError`` as ``fit_examples``.
+    """
+    counts = {}
+    for name, split in splits.items():
+        if split.learned is None and split.labels is None:
+            continue
+        fitted = fit_examples(split, context=context, long=long)
+        counts[name] = {
+            "examples": split.n_documents,
+            "cut": len(fitted.cut),
+            "dropped": len(fitted.dropped),
+            "unlearned": len(fitted.unlearned),
+        }
+    return counts
+
+
+def said_of_fit(counts: Mapping[str, Mapping[str, int]], context: int) -> str:
+    """What is not trained on whole, in a sentence; nothing where everything is."""
+    stories = {
+        "cut": f"cut to the context of {context} tokens",
+        "dropped": f"left out, longer than the context of {context} tokens",
+        "unlearned": "left out, with no token that counts",
+    }
+    told = []
+    for kind, story in stories.items():
+        found = [
+            f"{n[kind]:,} of {n['examples']:,} ({name})" for name, n in counts.items() if n[kind]
+        ]
+        if found:
+            told.append(f"{', '.join(found)} {story}")
+    return f"examples: {'; '.join(told)}" if told else ""
 
 
 def named(split: Split, documents: Ints) -> str:

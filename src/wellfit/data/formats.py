@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
-from typing import assert_never
+from typing import Any, assert_never
 
 from wellfit.config import Data
 from wellfit.data.arrays import list_records
@@ -29,6 +29,7 @@ from wellfit.data.reading import (
 )
 from wellfit.data.records import (
     Asked,
+    Column,
     Piece,
     Record,
     asked_for,
@@ -109,6 +110,17 @@ def _records(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -> Ite
             return parquet_records(file, asked, on_read)
         case _:
             assert_never(file.format)
+
+
+def whole_records(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[dict[str, Any]]:
+    """Every record of a file with all of its columns.  Raises ``DataError`` for a bad one."""
+    every = tuple(
+        Column(name, "data.pattern") for name in re.compile(data.pattern or "").groupindex
+    )
+    for record in _records(file, data, Asked(every, None, every=True), on_read):
+        if record.bad is not None:
+            raise DataError(record.bad.message)
+        yield record.text
 
 
 def _no_columns(file: SourceFile, asked: Asked) -> str:

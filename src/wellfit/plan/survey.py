@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
-from wellfit.config import recipe_from_dict
+import numpy as np
+
+from wellfit.config import Data, recipe_from_dict
 from wellfit.data import find_sources
-from wellfit.data.formats import pieces_of
+from wellfit.data.formats import pieces_of, whole_records
+from wellfit.data.sources import SourceFile
+from wellfit.errors import DataError
+from wellfit.plan.columns import (
+    Guesses,
+    Records,
+    Roles,
+    columns_for,
+    line_pattern,
+    split_column,
+    split_files,
+)
 from wellfit.plan.machine import this_machine
 from wellfit.units import format_bytes, format_count
 
+MOST_RECORDS = 50_000  # looked at of examples; beyond that, too
 MOST_CHARACTERS = 50_000_000  # read of the text itself; beyond that, counts are estimates
 
 
@@ -55,10 +71,119 @@ def survey(path: str, *, text: str, encoding: str) -> Survey:
         "text": text if text != "text" else None,
         "encoding": encoding if encoding != "utf-8" else None,
     }
+    counted = _counted(n_documents, "document", is_exact=scale == 1)
+    said = f"{counted}, {format_bytes(n_bytes)}, {len(characters)} distinct characters"
+    return Survey(facts, _machine(), said)
+
+
+def survey_examples(path: str, task: str, *, text: str, encoding: str) -> Survey:
+    """Read the first records of examples, and guess which columns and files are what.
+
+    Raises ``DataError`` for what training could not read either.
+    """
+    asked = {"data.path": path, "data.encoding": encoding, "train.budget": "1 step"}
+    data = recipe_from_dict(asked).data
+    sources = find_sources(data)
+    roles = split_files(sources.files)
+    files = [file for file in sources.files if roles is None or file.path in roles.train]
+    guesses = {} if roles is None else _by_files(roles)
+    if files[0].format == "text":
+        guesses["data.pattern"] = _pattern(task, files[0], data)
+        data = data.model_copy(update={"pattern": guesses["data.pattern"][0]})
+    records, scale = _records(files, data)
+    if roles is None:
+        guesses |= split_column(records)
+    guesses |= columns_for(task, records, text if text != "text" else None)
+    n_documents = round(len(records) * scale)
+    facts = {
+        "path": path,
+        "n_bytes": sum(file.n_bytes for file in files),
+        "n_documents": n_documents,
+        "n_characters": int(np.quantile([_length(r) for r in records], 0.99, method="higher")),
+        "formats": sorted({file.format for file in files}),
+        "encoding": encoding if encoding != "utf-8" else None,
+        "guesses": guesses,
+    }
+    counted = _counted(n_documents, "example", is_exact=scale == 1)
+    return Survey(facts, _machine(), f"{counted}, {format_bytes(facts['n_bytes'])}")
+
+
+def _counted(n: int, what: str, *, is_exact: bool) -> str:
+    return f"{'' if is_exact else 'about '}{format_count(n)} {what}{'' if n == 1 else 's'}"
+
+
+def _machine() -> dict[str, Any]:
     machine = this_machine()
-    about = "" if scale == 1 else "about "
-    said = (
-        f"{about}{format_count(n_documents)} document{'' if n_documents == 1 else 's'}, "
-        f"{format_bytes(n_bytes)}, {len(characters)} distinct characters"
-    )
-    return Survey(facts, {"cores": machine.cores, "gpu": machine.gpu}, said)
+    return {"cores": machine.cores, "gpu": machine.gpu}
+
+
+def _by_files(roles: Roles) -> Guesses:
+    """A split by files; without one for val, the test files are kept out of sight."""
+    train, val, test = (_one([str(path) for path in paths]) for paths in roles)
+    if roles.val:
+        guesses: Guesses = {
+            "data.path": (train, ""),
+            "data.split.kind": ("files", "by their names"),
+        }
+        guesses["data.split.val"] = (val, "")
+        return guesses | ({"data.split.test": (test, "")} if roles.test else {})
+    why = f"there is a test file and none for val; after training: wellfit eval RUN --data {test}"
+    return {
+        "data.path": (train, ""),
+        "data.split.kind": ("hash", why),
+        "data.split.val": (0.05, ""),
+        "data.split.test": (0.0, ""),
+    }
+
+
+def _one(paths: list[str]) -> str | list[str]:
+    return paths[0] if len(paths) == 1 else paths
+
+
+def _pattern(task: str, file: SourceFile, data: Data) -> tuple[str, str]:
+    """How the lines of a text file come apart.  Raises ``DataError`` where nothing says so."""
+    lines = data.model_copy(update={"document": "line"})
+    pieces = islice(pieces_of(file, lines, lambda _: None), MOST_RECORDS)
+    found = line_pattern(task, [piece.text for piece in pieces if piece.text.strip()])
+    if found is None:
+        ways = {
+            "chat": "Write it as JSON lines of messages",
+            "complete": "Write it as JSON lines or csv with a prompt and a completion; or name two "
+            "files that go together line by line, data.path={prompt: FILE, completion: FILE}",
+        }
+        labelled = (
+            "Its lines do not begin with one: write a recipe with a data.pattern of your own, such "
+            "as '(?P<text>.*);(?P<label>.*)', or make the file csv with a column text and one label"
+        )
+        raise DataError(f"{file.path} is plain text without columns. {ways.get(task, labelled)}")
+    return found
+
+
+def _records(files: Sequence[SourceFile], data: Data) -> tuple[Records, float]:
+    """The first records, and how many times as many there are in all, about."""
+    read_bytes = 0
+
+    def on_read(n: int) -> None:
+        nonlocal read_bytes
+        read_bytes += n
+
+    every = (record for file in files for record in whole_records(file, data, on_read))
+    records = list(islice(every, MOST_RECORDS))
+    if not records:
+        raise DataError(f"{files[0].path} holds not a single record. Check data.path")
+    if len(records) < MOST_RECORDS:
+        return records, 1.0
+    return records, max(1.0, sum(file.n_bytes for file in files) / max(1, read_bytes))
+
+
+def _length(record: Any) -> int:
+    """Characters of all texts in a record."""
+    return sum(len(text) for text in _texts(record))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)

@@ -24,6 +24,7 @@ Status: TypeAlias = Literal["running", "finished", "stopped", "diverged", "faile
 EventKind: TypeAlias = Literal[
     "started",  # the first attempt began
     "resumed",  # a later attempt took over at this step
+    "fitted",  # examples were cut or left out, and how many
     "rehearsed",  # a choice was made by measuring
     "saved",  # a checkpoint was committed
     "fell-back",  # a damaged checkpoint was passed over for an older one

@@ -5,7 +5,7 @@ Dims: C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +39,7 @@ class Job:
     train_blocks: Blocks  # of the train split, as much text as val_blocks
     val_blocks: Blocks
     feed: Feed
+    fitted: Mapping[str, Mapping[str, int]]  # by split: how many examples lose what
     weights_C: np.ndarray | None  # of the classes in the loss, where they differ
     baseline: Baseline
     baselines: Baselines  # on val_blocks

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from wellfit.checkpoint import Committed
+from wellfit.data import said_of_fit
 from wellfit.diagnose import Finding
 from wellfit.evaluate import Baselines
 from wellfit.report import LiveState, Screen
@@ -67,6 +68,8 @@ class Ledger:
             self.record.fact(key, value)
         self.record.event("started", state.step)
         self.record.event("rehearsed", state.step, **rehearsal)
+        if said_of_fit(job.fitted, job.shape.context):
+            self.record.event("fitted", state.step, context=job.shape.context, **job.fitted)
 
     def resumed(self, state: TrainState, rejected: Sequence[tuple[Committed, str]]) -> None:
         """A later attempt takes over at the state's step."""

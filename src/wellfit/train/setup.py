@@ -26,7 +26,15 @@ from wellfit.config import (
     recipe_from_dict,
     to_dict,
 )
-from wellfit.data import Prepared, Progress, eval_blocks, prepare, train_feed
+from wellfit.data import (
+    Prepared,
+    Progress,
+    eval_blocks,
+    fit_counts,
+    prepare,
+    said_of_fit,
+    train_feed,
+)
 from wellfit.errors import Diverged, RunError
 from wellfit.model import Shape, weights_digest
 from wellfit.plan import Decision, decide_horizon, decide_parts, environment, this_machine
@@ -85,6 +93,7 @@ def make_job(decision: Decision, data: Prepared, shape: Shape, run: RunDir, here
     recipe = decision.recipe
     most, long = known(recipe.evaluate.tokens), recipe.data.long
     train = data.splits["train"]
+    fitted = fit_counts(data.splits, context=shape.context, long=long)  # test too, before a step
     blocks = {
         split: eval_blocks(data.splits[split], context=shape.context, max_targets=most, long=long)
         for split in ("train", "val")
@@ -101,6 +110,7 @@ def make_job(decision: Decision, data: Prepared, shape: Shape, run: RunDir, here
         train_blocks=blocks["train"],
         val_blocks=blocks["val"],
         feed=train_feed(train, context=shape.context, long=long, packed=recipe.data.pack),
+        fitted=fitted,
         weights_C=class_weights(recipe.task, data.labels, train),
         baseline=baseline,
         baselines=baseline(blocks["val"]),
@@ -135,6 +145,8 @@ def _begin(loaded: Loaded, run_dir: RunDir, here: Here) -> Outcome:
     torch.set_num_threads(known(decision.recipe.train.threads))
     job = make_job(decision, data, shape, run_dir, here)
     here.screen.say(_said(job))
+    if lost := said_of_fit(job.fitted, shape.context):
+        here.screen.say(lost)
     rehearsed = rehearse(job, t0=t0)
     decision = decide_horizon(decision, job.feed, rehearsed.seen)
     job = replace(job, recipe=decision.recipe, explained=decision.explained)
@@ -272,6 +284,7 @@ def _write_decided(job: Job, asked: dict[str, Explained]) -> None:
         },
         "labels": job.data.labels and asdict(job.data.labels),
         "audit": job.data.audit,
+        "fitted": job.fitted,
     }
     if isinstance(job.recipe.model, Pretrained):
         path = job.recipe.model.path

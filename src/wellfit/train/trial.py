@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from wellfit.config import Loaded, known
+from wellfit.data import find_sources
 from wellfit.plan import decide_horizon, decide_parts, laws, this_machine
 from wellfit.report import Screen
 from wellfit.store import RunDir
+from wellfit.train.examined import example_problems, inspected, previewed
 from wellfit.train.job import Job
 from wellfit.train.ranks import Ranks
 from wellfit.train.rehearse import Rehearsed, rehearse
@@ -40,6 +42,8 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
     rehearsed = rehearse(job, t0=t0)
     decision = decide_horizon(decision, job.feed, rehearsed.seen)
     steps = int(decision.recipe.train.budget.amount)
+    sources = find_sources(loaded.recipe.data)
+    audit = inspected(job, sources)
     parameters = sum(p.numel() for p in rehearsed.state.model.parameters())
     per_step = known(decision.recipe.train.batch) * job.feed.n_targets / job.feed.n_rows
     state_bytes = _state_bytes(rehearsed)
@@ -50,8 +54,13 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
         "peak_memory_bytes": peak_bytes,
         "seconds": _seconds(job, rehearsed, steps=steps),
         "disk_bytes": disk_bytes,
-        "problems": _problems(job, peak_bytes=peak_bytes, disk_bytes=disk_bytes, steps=steps),
-        "audit": data.audit,
+        "problems": [
+            *_problems(job, peak_bytes=peak_bytes, disk_bytes=disk_bytes, steps=steps),
+            *example_problems(audit),
+        ],
+        "audit": audit,
+        "preview": previewed(job, sources),
+        "unit": job.unit,
         "steps": steps,
         "step_seconds": rehearsed.seen.step_s,
         "tokens_per_s": per_step / rehearsed.seen.step_s,
@@ -100,9 +109,10 @@ def _problems(job: Job, *, peak_bytes: int, disk_bytes: int, steps: int) -> list
             f"{format_bytes(job.machine.memory_bytes)}: halve train.micro_batch"
         )
     if len(job.val_blocks) < _FEW_BLOCKS:
+        what = "examples" if job.fitted else f"blocks of {job.shape.context} tokens"
         out.append(
-            f"val has only {len(job.val_blocks)} blocks of {job.shape.context} tokens, too few for "
-            "an interval: raise data.split.val"
+            f"val has only {len(job.val_blocks)} {what}, too few for an interval: "
+            "raise data.split.val"
         )
     for split, overlap in (job.data.audit.get("overlap") or {}).items():
         share = overlap.get("share", 0.0) if isinstance(overlap, dict) else 0.0

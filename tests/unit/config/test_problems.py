@@ -90,7 +90,7 @@ def test_an_unknown_key_names_the_one_that_was_meant(line, text):
         ),
         ("evaluate: null", "evaluate: cannot be switched off; remove the line for its defaults"),
         ("optim: lr:3", "optim: 'lr:3' is not a section; put a space after ':'"),
-        ("task: chat", "task: 'chat' is not language-model; write task.kind: language-model"),
+        ("task: chat", "task: 'chat' is not a section; write task.kind: chat"),
         ("checkpoint: [1]", "checkpoint: [1] is not a section; its keys are every, keep"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_plain_value_for_a_section_is_put_where_it_belongs(line, text):
             "data.split.kind: 'tial' is not hash, tail, files or column. Did you mean tail?",
         ),
         ("optim.kind: null", f"optim.kind: null is not {OPTIMIZERS}"),
-        ("task.kind: chat", "task.kind: 'chat' is not language-model"),
+        ("task.kind: tag", "task.kind: 'tag' is not language-model, complete, chat, classify or regress"),
         ("train.device: gpu", "train.device: 'gpu' is not auto, cpu or cuda. Did you mean cuda?"),
         (
             "model.norm: rmsnorm",

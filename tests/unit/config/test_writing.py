@@ -132,6 +132,6 @@ def test_a_draft_keeps_what_was_found_about_the_files():
 def test_a_draft_for_a_task_that_is_not_on_offer_is_refused():
     # as any other word that is not on a list
     with pytest.raises(
-        ConfigError, match="--task chat: 'chat' is not language-model; write --task"
+        ConfigError, match="--task tag: 'tag' is not language-model, complete, .*; write --task"
     ):
-        draft_of(task="chat")
+        draft_of(task="tag")
