@@ -309,7 +309,7 @@ def _well_fit(t: Trajectory) -> Finding | None:
         f"and stands {t.val_loss(-1) - t.train_loss(-1):.3f} above train.",
         evidence,
         "To go lower, change the model or the data: more of the same training will not do it.",
-        {"model.depth": int(t.recipe.get("model.depth", 4)) + 2},
+        {"model.depth": int(t.recipe["model.depth"]) + 2} if "model.depth" in t.recipe else {},
         _confidence(min(flat, level)),
     )
 

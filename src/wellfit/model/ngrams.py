@@ -23,10 +23,10 @@ _PRIME = 2**31 - 1
 
 
 class Features(NamedTuple):
-    """The n-grams that end at each token."""
+    """The n-grams that end at each token; the start of a text counts as a token before it."""
 
     ids_BTN: Tensor  # int64: tokens are their own, longer ones come after the vocabulary
-    real_BTN: Tensor  # bool: not of padding, nor reaching back before the text
+    real_BTN: Tensor  # bool: not of padding, nor reaching back before the start
 
 
 class Ngrams(nn.Module):
@@ -37,8 +37,8 @@ class Ngrams(nn.Module):
     once over the train split, by ``count``.  Used as a decoder with a head for a labelled task is;
     ``compute`` changes nothing, all is float32.
 
-    Source  scikit-learn's TfidfVectorizer (smooth_idf, norm l2) below a linear layer; fastText's
-    hashing, arXiv:1607.01759, sec. 2.2.
+    Source  scikit-learn's TfidfVectorizer (smooth_idf, norm l2) below a linear layer, but that an
+    n-gram which occurs twice is two in the length; hashing as in fastText, arXiv:1607.01759.
     """
 
     idf_F: Tensor
@@ -49,7 +49,7 @@ class Ngrams(nn.Module):
         self.shape, self.compute = shape, torch.float32
         features = shape.vocab + shape.buckets
         zeros_FO = torch.zeros(features, shape.outputs)
-        self.rows = nn.Embedding.from_pretrained(zeros_FO, freeze=False)
+        self.rows = nn.Embedding(features, shape.outputs, _weight=zeros_FO)
         self.bias = nn.Parameter(torch.zeros(shape.outputs))
         self.register_buffer("idf_F", torch.ones(features))
 
@@ -71,14 +71,15 @@ class Ngrams(nn.Module):
     def features(self, tokens_BT: Tensor, lengths_B: Tensor) -> Features:
         """The n-grams of padded texts; the longer ones hashed, each from the next shorter one."""
         place_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
-        hashed_BT = tokens_BT = tokens_BT.long()
+        hashed_BT, start = tokens_BT.long(), self.shape.vocab
+        tokens_BT = hashed_BT
         ids, real = [tokens_BT], [place_T < lengths_B[:, None]]
         for n in range(2, self.shape.width + 1):
-            before_BT = F.pad(tokens_BT, (n - 1, 0))[:, : len(place_T)]
+            before_BT = F.pad(tokens_BT, (n - 1, 0), value=start)[:, : len(place_T)]
             hashed_BT = (hashed_BT * 1_000_003 + before_BT * (2 * n + 1) * 7919 + n) % _PRIME
             mixed_BT = hashed_BT * 2_654_435_761 % 4_294_967_291
             ids.append(self.shape.vocab + mixed_BT % self.shape.buckets)
-            real.append(real[0] & (place_T >= n - 1))
+            real.append(real[0] & (place_T >= n - 2))
         return Features(torch.stack(ids, -1), torch.stack(real, -1))
 
     @torch.no_grad()

@@ -138,7 +138,7 @@ def rates(recipe: Recipe, shape: Shape, *, tokens_per_step: int) -> dict[str, Ch
     optim, measured = recipe.optim, "LOG.md, 2026-11-21"
     if isinstance(recipe.model, Ngrams) and optim.kind == "sgd":
         rate = 4.0 if isinstance(recipe.task, Classify) else 1.0
-        reason = "the best of a few for short texts; four classes or more took up to 20"
+        reason = "the best of a few for n-grams: 4 and 10 for classes, 1 for numbers"
         found = {"lr": Choice(rate, reason, measured)}
     elif isinstance(optim, Muon):
         rate = round(0.02 * math.sqrt(192 / shape.width), 6)
