@@ -111,7 +111,10 @@ def test_a_plain_value_for_a_section_is_put_where_it_belongs(line, text):
             "data.split.kind: 'tial' is not hash, tail, files or column. Did you mean tail?",
         ),
         ("optim.kind: null", f"optim.kind: null is not {OPTIMIZERS}"),
-        ("task.kind: tag", "task.kind: 'tag' is not language-model, complete, chat, classify or regress"),
+        (
+            "task.kind: tag",
+            "task.kind: 'tag' is not language-model, complete, chat, classify or regress",
+        ),
         ("train.device: gpu", "train.device: 'gpu' is not auto, cpu or cuda. Did you mean cuda?"),
         (
             "model.norm: rmsnorm",
