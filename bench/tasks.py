@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from wellfit.plan import this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -76,7 +77,7 @@ def _multi30k(data: Path) -> dict[str, str]:
 
 
 CASES = {
-    "trec": Case("trec.yaml", _trec, {"accuracy": 0.908, "macro_f1": 0.903}),
+    "trec": Case("trec.yaml", _trec, {"accuracy": 0.908, "f1_macro": 0.903}),
     "sst2": Case("sst2.yaml", _sst2, {"accuracy": 0.813}),
     "emobank": Case(
         "emobank.yaml",
@@ -198,8 +199,7 @@ def report(rows: Sequence[Row], more: Sequence[str]) -> str:
         capture_output=True, text=True, check=False,
     ).stdout.strip()  # fmt: skip
     lines = [
-        f"{platform.processor() or platform.machine()}, {time.strftime('%Y-%m-%d')}, "
-        f"commit {commit}",
+        f"{this_machine().summary()}, {time.strftime('%Y-%m-%d')}, commit {commit}",
         "",
         "| task | metric on test | mean | spread | seeds | linear | bar | | minutes |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
