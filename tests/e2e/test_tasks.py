@@ -121,6 +121,18 @@ def test_a_task_goes_from_a_file_to_a_report(task: str, tmp_path: Path) -> None:
     assert task in report
 
 
+def test_metrics_are_measured_at_the_end_also_where_training_goes_without(tmp_path: Path) -> None:
+    recipe, run = tmp_path / "r.yaml", tmp_path / "run"
+    typed("init", recipe, "--data", classify_file(tmp_path), "--task", "classify")
+    words = [*SMALL, f"data.cache={tmp_path / 'cache'}", "evaluate.metrics=false"]
+    done = typed("train", recipe, *words, "--run", run)
+    assert done.code == 0, done.err
+    looks = read_run(run).evaluations("val")
+    # none on the way, all of them on the whole split
+    assert {bool(e.metrics) for e in looks if e.basis == "fixed blocks"} == {False}
+    assert [e.metrics["accuracy"]["n"] > 10 for e in looks if e.basis == "full split"] == [True]
+
+
 def test_what_a_context_loses_is_said_before_and_while_training(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a.jsonl", *({"text": t, "label": c} for t, c in pairs(300)))
     write_jsonl(tmp_path / "long.jsonl", {"text": "red " * 20, "label": "red"})

@@ -58,24 +58,6 @@ def linear_regressor(texts: Sequence[str], targets_NK: np.ndarray) -> FromTexts:
     return lambda others: model.predict(to_rows(others)).reshape(len(others), -1)
 
 
-def majority_classifier(labels_N: np.ndarray, n_classes: int) -> FromTexts:
-    """For every text the log-share of each class in train, one added to every count."""
-    return _always(
-        np.log((np.bincount(labels_N, minlength=n_classes) + 1) / (len(labels_N) + n_classes))
-    )
-
-
-def majority_labeller(targets_NC: np.ndarray) -> FromTexts:
-    """For every text the log-odds of each label in train, one half added to either count."""
-    n_C = targets_NC.sum(axis=0)
-    return _always(np.log((n_C + 0.5) / (len(targets_NC) - n_C + 0.5)))
-
-
-def mean_regressor(targets_NK: np.ndarray) -> FromTexts:
-    """For every text the mean of each target in train."""
-    return _always(targets_NK.mean(axis=0))
-
-
 def _always(row: np.ndarray) -> FromTexts:
     return lambda others: np.tile(row, (len(others), 1))
 

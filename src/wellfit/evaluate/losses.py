@@ -56,13 +56,18 @@ def score_blocks(
     """
     nats_N, outputs_NO = np.zeros(len(blocks)), None
     for turn, rows in enumerate(blocks.batches(_PLACES_AT_ONCE)):
-        if turn % part[1] != part[0]:
+        ours = turn % part[1] == part[0]
+        if not ours and turn > 0:
             continue
+        # The first group is scored by every rank: one without work must still know of outputs,
+        # since all of them join in each sum.
         scored = scorer(rows)
+        if turn == 0 and scored.outputs_BO is not None:
+            outputs_NO = np.zeros((len(blocks), scored.outputs_BO.shape[1]), dtype=np.float32)
+        if not ours:
+            continue
         nats_N[rows.samples] = scored.nats_B.double().cpu().numpy()
-        if scored.outputs_BO is not None:
-            if outputs_NO is None:
-                outputs_NO = np.zeros((len(blocks), scored.outputs_BO.shape[1]), dtype=np.float32)
+        if scored.outputs_BO is not None and outputs_NO is not None:
             outputs_NO[rows.samples] = scored.outputs_BO.float().cpu().numpy()
         if watch is not None:
             watch(int(rows.samples[-1]) + 1, len(blocks))

@@ -153,7 +153,8 @@ def _measure(
     scores = measure.scores(blocks, watch=watch)
     found = measure.evaluation(scores, blocks, split, basis="full split", step=chosen)
     seen = {} if split == "train" else _seen(job, state, ledger, blocks, scores)
-    metrics = {**found.metrics, **seen.pop("metrics", {})}
+    # Whatever is measured during training: at the end all of it is.
+    metrics = {**(found.metrics or job.judge.metrics(blocks, scores)), **seen.pop("metrics", {})}
     ledger.looked(replace(found, metrics=metrics), job.baseline(blocks), seen)
 
 

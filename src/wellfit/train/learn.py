@@ -194,15 +194,7 @@ def _classes(model: Any, task: Classify, weights_C: np.ndarray | None) -> _Sums:
     gamma = task.loss.gamma if isinstance(task.loss, Focal) else None
     smoothing = task.loss.label_smoothing if isinstance(task.loss, CrossEntropy) else 0.0
 
-    def sums(
-        tokens_BT: Tensor,
-        targets_BT: Tensor,
-        segments_BT: None,
-        lengths_B: Tensor,
-        labels_BL: Tensor,
-        drop: Noise | None,
-    ) -> Tally:
-        scores_BC = model.outputs_of(tokens_BT, lengths_B, drop=drop)
+    def tally_of(scores_BC: Tensor, labels_BL: Tensor) -> Tally:
         if task.several:
             return several_loss(scores_BC, labels_BL, label_smoothing=smoothing, gamma=gamma)
         moved = None if weights is None else weights.to(scores_BC.device)
@@ -214,12 +206,23 @@ def _classes(model: Any, task: Classify, weights_C: np.ndarray | None) -> _Sums:
             gamma=gamma,
         )
 
-    return sums
+    return _labelled(model, tally_of)
 
 
 def _numbers(model: Any, task: Regress, labels: Labels) -> _Sums:
     means_L, deviations_L = torch.tensor(labels.means), torch.tensor(labels.deviations)
     options = regression_options(task)
+
+    def tally_of(predicted_BL: Tensor, labels_BL: Tensor) -> Tally:
+        on = predicted_BL.device
+        wanted_BL = (labels_BL - means_L.to(on)) / deviations_L.to(on)
+        return regression_loss(predicted_BL, wanted_BL, **options)
+
+    return _labelled(model, tally_of)
+
+
+def _labelled(model: Any, tally_of: Callable[[Tensor, Tensor], Tally]) -> _Sums:
+    """The loss of what the model makes of each text, and its labels."""
 
     def sums(
         tokens_BT: Tensor,
@@ -229,10 +232,7 @@ def _numbers(model: Any, task: Regress, labels: Labels) -> _Sums:
         labels_BL: Tensor,
         drop: Noise | None,
     ) -> Tally:
-        predicted_BL = model.outputs_of(tokens_BT, lengths_B, drop=drop)
-        on = predicted_BL.device
-        wanted_BL = (labels_BL - means_L.to(on)) / deviations_L.to(on)
-        return regression_loss(predicted_BL, wanted_BL, **options)
+        return tally_of(model.outputs_of(tokens_BT, lengths_B, drop=drop), labels_BL)
 
     return sums
 

@@ -10,9 +10,6 @@ from wellfit.evaluate.linear import (
     linear_classifier,
     linear_labeller,
     linear_regressor,
-    majority_classifier,
-    majority_labeller,
-    mean_regressor,
 )
 
 WORDS = "good bad fine poor well ill so very not a b c d".split()
@@ -84,15 +81,6 @@ def test_texts_that_teach_nothing_get_the_same_answer_and_no_error() -> None:
     assert blank.argmax(axis=1).tolist() == [1, 1]
     # no word stands twice, so only the mean is left
     assert linear_regressor(["aa bb", "cc"], np.array([[1.0], [2.0]]))(["aa"]) == [[1.5]]
-
-
-def test_the_same_answer_for_every_text() -> None:
-    scores = majority_classifier(np.array([0, 2, 2, 1, 2]), 4)(["a", "b"])
-    assert scores.argmax(axis=1).tolist() == [2, 2]
-    np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1)
-    odds = majority_labeller(np.array([[1, 0], [1, 0], [0, 1]]))(["a"])
-    assert (odds > 0).tolist() == [[True, False]]
-    assert mean_regressor(np.array([[1.0, 2.0], [3.0, 6.0]]))(["a"]).tolist() == [[2.0, 4.0]]
 
 
 def test_without_scikit_learn_the_message_says_what_to_install(monkeypatch) -> None:

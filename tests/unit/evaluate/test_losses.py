@@ -2,10 +2,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from tests.corpora import examples_in_memory
 from tests.tiny_models import SHAPES, random_decoder
 from wellfit import data, objectives
 from wellfit.data import Split, eval_blocks
 from wellfit.evaluate import logits_scorer, score_blocks, token_scorer
+from wellfit.evaluate.losses import Scored
 
 
 def _split(n: int) -> Split:
@@ -55,3 +57,18 @@ def test_a_model_is_scored_alike_from_its_hidden_states_and_from_its_logits() ->
     blocks, model = eval_blocks(_split(500), context=12), random_decoder(SHAPES["nanochat"])
     from_logits = score_blocks(logits_scorer(model, device="cpu"), blocks).nats_N
     np.testing.assert_allclose(_nats(model, blocks), from_logits, rtol=1e-5)
+
+
+def test_a_rank_without_a_group_of_its_own_still_knows_of_outputs() -> None:
+    labels = np.array([[0.0], [1.0], [1.0]], dtype=np.float32)
+    blocks = eval_blocks(examples_in_memory([3, 4, 5], labels=labels), context=12)
+
+    def scorer(rows: data.Rows) -> Scored:
+        lengths = torch.from_numpy(rows.lengths).float()
+        return Scored(lengths, torch.stack((lengths, -lengths), dim=1))
+
+    first, second = (score_blocks(scorer, blocks, part=(rank, 2)) for rank in range(2))
+    # one group of three texts: the second rank adds nothing, but has the shape to join in a sum
+    assert first.outputs_NO.tolist() == [[3, -3], [4, -4], [5, -5]]
+    assert second.outputs_NO.tolist() == [[0, 0]] * 3
+    assert second.nats_N.tolist() == [0, 0, 0]
