@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.store import Evaluation, Record, RunDir, RunLock
+from wellfit.store import Evaluation, Record, RunDir, locked
 
 STEPS, BATCH, CONTEXT, VOCAB = 720, 32, 128, 65
 TOKENS_PER_STEP = BATCH * CONTEXT
@@ -66,7 +66,7 @@ def build_example_run(path: Path, *, kind: str = "well-fit", seed: int = 1) -> R
         return _build_task_run(path, kind, rng)
     run = RunDir.create(path)
     _write_files(run)
-    with RunLock(run):
+    with locked(run):
         first = Record.open(run, from_step=0)
         _write_facts(first)
         first.event("started", 0, seed=1)

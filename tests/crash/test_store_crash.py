@@ -25,23 +25,23 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from wellfit.store import Evaluation, Record, RunDir, RunLock
+from wellfit.store import Evaluation, Record, RunDir, locked
 run, from_step = RunDir(Path(sys.argv[1])), int(sys.argv[2])
-lock = RunLock(run)
-lock.acquire()
-record = Record.open(run, from_step=from_step)
-record.event("resumed", from_step)
-step = from_step
-while True:
-    for _ in range(20):
-        step += 1
-        record.series(step, {"loss": step * 0.5, "tokens": step * 64.0})
-    record.flush()
-    record.sample(step, "", f"text {step}")
-    record.evaluation(Evaluation(step=step, split="val", basis="fixed blocks", checkpoint_step=step,
-        nats=np.full(50, step * 0.5), counts=np.ones(50, dtype=np.int64), n_bytes=50,
-        n_documents=1, loss_lo=0.0, loss_hi=1.0))
-    print(step, flush=True)
+with locked(run):
+    record = Record.open(run, from_step=from_step)
+    record.event("resumed", from_step)
+    step = from_step
+    while True:
+        for _ in range(20):
+            step += 1
+            record.series(step, {"loss": step * 0.5, "tokens": step * 64.0})
+        record.flush()
+        record.sample(step, "", f"text {step}")
+        record.evaluation(Evaluation(step=step, split="val", basis="fixed blocks",
+            checkpoint_step=step, nats=np.full(50, step * 0.5),
+            counts=np.ones(50, dtype=np.int64), n_bytes=50, n_documents=1,
+            loss_lo=0.0, loss_hi=1.0))
+        print(step, flush=True)
 """
 
 WITH_JOURNAL = """

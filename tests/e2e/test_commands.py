@@ -301,11 +301,11 @@ def test_a_signal_saves_and_exits_75_and_resume_finishes(
 
 
 def test_a_second_writer_is_refused(recipe: Path, tmp_path: Path, wellfit) -> None:
-    from wellfit.store import RunDir, RunLock
+    from wellfit.store import RunDir, locked
 
     run = tmp_path / "busy"
     assert wellfit("train", recipe, *SMALL, "train.budget=4 steps", "--run", run).code == 0
-    with RunLock(RunDir.open(run)):
+    with locked(RunDir.open(run)):
         done = _process("eval", run, "--split", "test")
     assert done.returncode == 2
     assert str(os.getpid()) in done.stderr

@@ -28,11 +28,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from wellfit.errors import CheckpointError
+from wellfit.store import sync_directory
 from wellfit.units import format_bytes
 
 FORMAT = 1
 _NAME = re.compile(r"(step|best)-(\d{8,})(?:\.g(\d+))?")
-_CHUNK_BYTES = 1 << 22
 
 
 class Contents(NamedTuple):
@@ -94,10 +94,10 @@ def commit(root: Path, step: int, contents: Contents, *, kind: str = "step") -> 
         manifest = {"format": FORMAT, "kind": kind, "step": step, "generation": generation}
         _write(temporary / "manifest.json", {**manifest, "files": files})
         _seal(temporary / "manifest.json")
-        _sync_directory(temporary)
+        sync_directory(temporary)
         final = root / name
         temporary.rename(final)
-        _sync_directory(root)
+        sync_directory(root)
     except (OSError, SafetensorError) as e:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(_save_failed(root, step, e)) from e
@@ -198,15 +198,12 @@ def _seal(file: Path) -> dict[str, Any]:
 
 
 def _fingerprint(file: Path) -> dict[str, Any]:
-    digest, n_bytes = hashlib.sha256(), 0
     try:
         with file.open("rb") as f:
-            while chunk := f.read(_CHUNK_BYTES):
-                digest.update(chunk)
-                n_bytes += len(chunk)
+            digest = hashlib.file_digest(f, "sha256").hexdigest()
+            return {"bytes": f.tell(), "sha256": digest}
     except FileNotFoundError:
         return {"bytes": None, "sha256": None}
-    return {"bytes": n_bytes, "sha256": digest.hexdigest()}
 
 
 def _differs(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
@@ -215,14 +212,6 @@ def _differs(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     if found["bytes"] != wanted["bytes"]:
         return f"{found['bytes']} bytes instead of {wanted['bytes']}"
     return "same size, other sha256: its contents changed"
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _save_failed(root: Path, step: int, e: Exception) -> str:

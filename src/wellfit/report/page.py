@@ -24,6 +24,7 @@ from wellfit.report.outcomes import (
 )
 from wellfit.report.provenance import Fact, audit, machine_facts, recipe_lines
 from wellfit.store import Evaluation, Event, RunView, Sample, final_evaluation
+from wellfit.store.evaluation import perplexity
 from wellfit.units import format_span
 
 _EVIDENCE = 7  # numbers beside the verdict; the others wait behind a click
@@ -281,7 +282,7 @@ def _baselines(
     rows = []
     for value, name in sorted(known):
         cells = {
-            "perplexity": words.perplexity_text(words.perplexity(value)),
+            "perplexity": words.perplexity_text(perplexity(value)),
             "bits_per_byte": words.loss_text(None if ratio is None else value * ratio),
         }
         found = [words.loss_text(value), *(cells[key] for key in more), *[""] * (1 + bool(more))]

@@ -206,11 +206,6 @@ def times_text(count: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def perplexity(loss: float) -> float:
-    """e to the loss; infinite where that is beyond any number."""
-    return math.exp(loss) if not loss > 709 else math.inf
-
-
 def fact_text(value: Any) -> str:
     """A value as one of many facts: fingerprints by their first twelve figures, long texts cut."""
     text = value_text(value)

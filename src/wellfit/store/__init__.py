@@ -11,7 +11,7 @@ Series that readers know by name: ``loss``, ``grad_norm``, ``lr``, ``tokens_per_
 """
 
 from wellfit.store.evaluation import Basis, Evaluation, Split, Unit
-from wellfit.store.lock import RunLock, is_locked
+from wellfit.store.lock import is_locked, locked
 from wellfit.store.record import EventKind, Record, Status
 from wellfit.store.rundir import RunDir, new_run_path, sync_directory, write_text_atomic
 from wellfit.store.runs import diff_runs, flat_recipe, list_runs
@@ -26,7 +26,7 @@ __all__ = [
     "EventKind",
     "Record",
     "RunDir",
-    "RunLock",
+    "locked",
     "RunView",
     "Sample",
     "Series",

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
+import psutil
+
 from wellfit.errors import RunError, WellfitError
 
 FORMAT = 2
@@ -66,28 +68,21 @@ _BUSY_S = 20.0
 _TRIES = 20
 
 
-def file_system(path: Path, mounts: str | None = None) -> str:
+def file_system(path: Path) -> str:
     """The type of file system that holds ``path``, by the table of mounts; "" where none says."""
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
-    where, best, found = Path(path).resolve(), -1, ""
-    for line in mounts.splitlines():
-        fields = line.split(" ")
-        if len(fields) < 3:
-            continue
-        point = Path(fields[1].replace("\\040", " "))
-        # later lines mount over earlier ones, hence >=
-        if where.is_relative_to(point) and len(point.parts) >= best:
-            best, found = len(point.parts), fields[2]
-    return found
+    try:
+        mounts = psutil.disk_partitions(all=True)
+    except OSError:
+        return ""
+    where = path.resolve()
+    types = {Path(mount.mountpoint): str(mount.fstype) for mount in mounts}
+    # of two mounts on one point the later lies on top, and is the one that the mapping keeps
+    return next((types[point] for point in (where, *where.parents) if point in types), "")
 
 
-def journal_mode(path: Path, mounts: str | None = None) -> str:
+def journal_mode(path: Path) -> str:
     """``wal`` on a disk of this machine; ``delete`` on a network file system or an unknown one."""
-    kind = file_system(path, mounts)
+    kind = file_system(path)
     shared = kind in _NETWORK or (kind.startswith("fuse") and kind != "fuseblk")
     return "delete" if shared or not kind else "wal"
 

@@ -61,7 +61,7 @@ class Evaluation:
     @property
     def perplexity(self) -> float:
         """e to the loss: how many equally likely tokens the model is as unsure as."""
-        return _exp(self.loss) if self.unit == "nats" else math.nan
+        return perplexity(self.loss) if self.unit == "nats" else math.nan
 
     @property
     def bits_per_byte(self) -> float:
@@ -76,6 +76,7 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """The numbers without the blocks, under the keys of ``wellfit eval --json``."""
         ends = [self.loss_lo, self.loss_hi]
+        perplexities = [perplexity(end) if self.unit == "nats" else math.nan for end in ends]
         return {
             "step": self.step,
             "split": self.split,
@@ -90,7 +91,7 @@ class Evaluation:
             "bits_per_byte": self.bits_per_byte,
             "ci95": {
                 "loss": ends,
-                "perplexity": [_exp(end) if self.unit == "nats" else math.nan for end in ends],
+                "perplexity": perplexities,
                 "bits_per_byte": [end * self._bits_per_nat for end in ends],
             },
             "unit": self.unit,
@@ -98,6 +99,7 @@ class Evaluation:
         }
 
 
-def _exp(nats: float) -> float:
+def perplexity(nats: float) -> float:
+    """e to the loss; infinite where that is beyond any number."""
     # math.exp raises above 709.78 where a diverged loss wants infinity
     return math.exp(nats) if not nats > 709 else math.inf

@@ -7,6 +7,8 @@ import os
 import re
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from wellfit.errors import RunError
 from wellfit.store.rundir import RunDir
@@ -14,50 +16,34 @@ from wellfit.store.rundir import RunDir
 _PATIENCE_S = 0.5  # a reader that looks whether the lock is held holds it for microseconds
 
 
-class RunLock:
+@contextmanager
+def locked(run: RunDir) -> Iterator[None]:
     """The right to write to a run: a kernel lock on ``run.lock``, with the owner's name inside.
 
     The kernel frees it the moment its owner dies, however it dies, so there is no stale lock
-    and no grace time to wait for.  The text only serves the message to the one refused.
+    and no grace time to wait for.  The text only serves the message to the one refused.  The
+    file stays when the lock is given back: deleting it would let two owners in.
+
+    Raises ``RunError`` with pid and host when another process has it.
     """
-
-    def __init__(self, run: RunDir) -> None:
-        self.run = run
-        self._fd: int | None = None
-
-    def acquire(self) -> None:
-        """Take the lock.  Raises ``RunError`` with pid and host when another process has it."""
-        assert self._fd is None, "this lock is already held"
-        try:
-            fd = os.open(self.run.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as e:
-            raise RunError(
-                f"cannot write to {self.run.path}: {e.strerror}. "
-                "Check its permissions, or copy the run to a place where you may write"
-            ) from e
+    try:
+        fd = os.open(run.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as e:
+        raise RunError(
+            f"cannot write to {run.path}: {e.strerror}. "
+            "Check its permissions, or copy the run to a place where you may write"
+        ) from e
+    try:
         t0 = time.monotonic()
         while not _taken(fd, fcntl.LOCK_EX):
             if time.monotonic() - t0 > _PATIENCE_S:
-                owner = os.pread(fd, 200, 0).decode("utf-8", "replace").strip()
-                os.close(fd)
-                raise RunError(_refusal(self.run, owner))
+                raise RunError(_refusal(run, os.pread(fd, 200, 0).decode("utf-8", "replace")))
             time.sleep(0.01)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"pid {os.getpid()} on host {socket.gethostname()}\n".encode(), 0)
-        self._fd = fd
-
-    def release(self) -> None:
-        """Give the lock back.  The file stays: deleting it would let two owners in."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-    def __enter__(self) -> RunLock:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
+        yield
+    finally:
+        os.close(fd)
 
 
 def _taken(fd: int, kind: int) -> bool:
@@ -69,7 +55,7 @@ def _taken(fd: int, kind: int) -> bool:
 
 
 def _refusal(run: RunDir, owner: str) -> str:
-    found = re.fullmatch(r"pid (\d+) on host (.+)", owner)
+    found = re.fullmatch(r"pid (\d+) on host (.+)", owner.strip())
     if found is None:
         return f"{run.path} is being written by another process. Wait until it ends"
     pid, host = found.groups()

@@ -45,7 +45,7 @@ class Record:
 
     Numbers are gathered in memory and committed by ``flush``; everything else is committed
     at once, together with the numbers gathered before it, so a reader never sees an event
-    ahead of the loss that led to it.  Hold a ``RunLock`` while a record is open.
+    ahead of the loss that led to it.  Hold a lock (``locked``) while a record is open.
 
     Raises ``WellfitError`` from every method whose write fails: a run without a record stops.
     """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from wellfit.store.evaluation import Evaluation
@@ -24,7 +24,7 @@ def summarize(view: RunView) -> dict[str, Any]:
     epoch_tokens, best = facts.get("epoch_tokens"), best_evaluation(evaluations)
     final = {split: final_evaluation(evaluations, split) for split in ("train", "val", "test")}
     run = view.run
-    summary: dict[str, Any] = _json_safe(
+    summary = json.dumps(
         {
             "run": str(run.path),
             "name": run.name,
@@ -59,7 +59,8 @@ def summarize(view: RunView) -> dict[str, Any]:
             },
         }
     )
-    return summary
+    found: dict[str, Any] = json.loads(summary, parse_constant=lambda not_finite: None)
+    return found
 
 
 def final_evaluation(evaluations: list[Evaluation], split: str) -> Evaluation | None:
@@ -93,15 +94,3 @@ def _sample(samples: list[Sample], final: Evaluation | None) -> dict[str, Any] |
     chosen = [s for s in samples if final is not None and s.step == final.checkpoint_step]
     found = chosen or samples
     return found[-1]._asdict() if found else None
-
-
-def _json_safe(value: Any) -> Any:
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping():
-            return {str(key): _json_safe(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_json_safe(inner) for inner in value]
-        case _:
-            return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -103,23 +103,21 @@ class RunView:
 
     def evaluations(self, split: str | None = None) -> list[Evaluation]:
         """What was measured on the splits, in order; of looks repeated at a step, the last."""
+        names = [field.name for field in fields(Evaluation)]  # step, split and basis come first
         rows = self._ask(
-            "SELECT step, split, basis, checkpoint_step, nats, counts, n_bytes, n_documents, "
-            f"loss_lo, loss_hi, unit, metrics FROM evaluations t "
-            f"WHERE {STANDS} AND coalesce(?, split) = split "
-            "ORDER BY step, id",
+            f"SELECT {', '.join(names)} FROM evaluations t "
+            f"WHERE {STANDS} AND coalesce(?, split) = split ORDER BY step, id",
             split,
         )
-        latest = {(row[0], row[1], row[2]): row for row in rows}
-        return [_evaluation(row) for row in latest.values()]
+        latest = {row[:3]: row for row in rows}
+        return [_evaluation(dict(zip(names, row, strict=True))) for row in latest.values()]
 
     def samples(self) -> list[Sample]:
         """What the model wrote, in order of steps."""
         rows = self._ask(
             f"SELECT step, prompt, text FROM samples t WHERE {STANDS} ORDER BY step, id"
         )
-        latest = {(row[0], row[1]): Sample(*row) for row in rows}
-        return list(latest.values())
+        return list({row[:2]: Sample(*row) for row in rows}.values())
 
     def findings(self) -> list[dict[str, Any]]:
         """What was found when it was last looked for."""
@@ -178,35 +176,14 @@ def read_run(path: Path) -> RunView:
     return view
 
 
-def _evaluation(row: tuple[Any, ...]) -> Evaluation:
-    (
-        step,
-        split,
-        basis,
-        checkpoint_step,
-        nats,
-        counts,
-        n_bytes,
-        n_documents,
-        lo,
-        hi,
-        unit,
-        metrics,
-    ) = row
-    return Evaluation(
-        step,
-        split,
-        basis,
-        checkpoint_step,
-        np.frombuffer(nats, dtype="<f8").astype(np.float64),
-        np.frombuffer(counts, dtype="<i8").astype(np.int64),
-        n_bytes,
-        n_documents,
-        math.nan if lo is None else lo,
-        math.nan if hi is None else hi,
-        unit,
-        json.loads(metrics),
-    )
+def _evaluation(kept: dict[str, Any]) -> Evaluation:
+    read: dict[str, Any] = {
+        "nats": np.frombuffer(kept["nats"], dtype="<f8").astype(np.float64),
+        "counts": np.frombuffer(kept["counts"], dtype="<i8").astype(np.int64),
+        "metrics": json.loads(kept["metrics"]),
+    }
+    not_a_number = {key: math.nan for key in ("loss_lo", "loss_hi") if kept[key] is None}
+    return Evaluation(**kept | read | not_a_number)
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from wellfit.config import Recipe, recipe_from_dict
 from wellfit.data import Blocks, Prepared, Split, eval_blocks, prepare_for_eval
 from wellfit.errors import RunError
 from wellfit.evaluate import Measure
-from wellfit.store import Evaluation, Record, RunDir, RunLock
+from wellfit.store import Evaluation, Record, RunDir, locked
 from wellfit.store import Split as SplitName
 from wellfit.train.again import open_again, open_model
 from wellfit.train.learn import unit_of
@@ -79,7 +79,7 @@ def _blocks(recipe: Recipe, split: Split, model: Any) -> Blocks:
 
 def _write_down_look(path: Path, step: int) -> None:
     run = RunDir.open(path)
-    with RunLock(run):
+    with locked(run):
         record = Record.open(run, from_step=None)
         record.event("looked-at-test", step, checkpoint_step=step, by="wellfit eval")
         record.close()

@@ -40,7 +40,7 @@ from wellfit.model import Shape, weights_digest
 from wellfit.plan import Decision, decide_horizon, decide_parts, environment, this_machine
 from wellfit.plan.machine import Machine
 from wellfit.report import NoScreen, Screen
-from wellfit.store import Record, RunDir, RunLock, read_run, write_text_atomic
+from wellfit.store import Record, RunDir, locked, read_run, write_text_atomic
 from wellfit.train import ranks as group
 from wellfit.train.job import Job, job_loss, new_state
 from wellfit.train.learn import LossOf, class_weights
@@ -235,7 +235,7 @@ def _holding(run_dir: RunDir, here: Here, work: Callable[[], Outcome]) -> Outcom
     """Do the work of the run's one writer, and leave the group of ranks behind."""
     done = False
     try:
-        with RunLock(run_dir) if here.ranks.leads else nullcontext():
+        with locked(run_dir) if here.ranks.leads else nullcontext():
             outcome = work()
         done = True
         return outcome

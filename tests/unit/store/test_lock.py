@@ -11,15 +11,15 @@ import threading
 import pytest
 
 from wellfit.errors import RunError
-from wellfit.store import RunDir, RunLock, is_locked
+from wellfit.store import RunDir, is_locked, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from wellfit.store import RunDir, RunLock
-RunLock(RunDir(Path(sys.argv[1]))).acquire()
-print("held", flush=True)
-time.sleep(60)
+from wellfit.store import RunDir, locked
+with locked(RunDir(Path(sys.argv[1]))):
+    print("held", flush=True)
+    time.sleep(60)
 """
 
 
@@ -40,8 +40,9 @@ def test_a_second_writer_is_refused_by_name(run):
     holder = _holder(run)
     try:
         # who has it, where, and how to stop it
-        with pytest.raises(RunError, match=f"process {holder.pid} on host .*kill {holder.pid}"):
-            RunLock(run).acquire()
+        refusal = f"process {holder.pid} on host .*kill {holder.pid}"
+        with pytest.raises(RunError, match=refusal), locked(run):
+            pass
         # and readers see that it is being written
         assert is_locked(run)
     finally:
@@ -55,7 +56,7 @@ def test_a_dead_owner_is_followed_at_once(run):
     holder.communicate()
     # no stale lock: the kernel freed it with the process
     assert not is_locked(run)
-    with RunLock(run):
+    with locked(run):
         # and the file names the new owner
         assert run.lock.read_text().startswith(f"pid {os.getpid()} on host ")
         assert is_locked(run)
@@ -66,7 +67,7 @@ def test_a_lock_file_that_was_copied_holds_nothing(run):
     run.lock.write_text("pid 1 on host elsewhere\n")
     # the text is for people; only the kernel's lock counts
     assert not is_locked(run)
-    with RunLock(run):
+    with locked(run):
         assert is_locked(run)
 
 
@@ -89,7 +90,7 @@ def test_readers_that_look_do_not_keep_a_writer_out(run):
     try:
         for _ in range(50):
             # asking takes the lock for an instant; the writer waits that instant out
-            with RunLock(run):
+            with locked(run):
                 assert is_locked(run)
     finally:
         stop.set()
@@ -100,5 +101,5 @@ def test_readers_that_look_do_not_keep_a_writer_out(run):
 def test_a_place_where_nobody_may_write_is_said_so(tmp_path):
     run = RunDir(tmp_path / "gone")
     # the reason and what to do
-    with pytest.raises(RunError, match="cannot write to .*Check its permissions"):
-        RunLock(run).acquire()
+    with pytest.raises(RunError, match="cannot write to .*Check its permissions"), locked(run):
+        pass

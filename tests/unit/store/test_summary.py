@@ -8,7 +8,7 @@ import math
 import pytest
 
 from tests.example_run import BASELINES, STEPS, build_example_run, example_evaluation
-from wellfit.store import Record, RunDir, RunLock, diff_runs, flat_recipe, list_runs, read_run
+from wellfit.store import Record, RunDir, diff_runs, flat_recipe, list_runs, locked, read_run
 
 CONTRACT = {
     "run", "status", "step", "tokens_seen", "epochs", "elapsed_s", "tokens_per_s", "best",
@@ -90,7 +90,7 @@ def test_the_summary_is_json_for_every_reader(run_path):
 
 def test_a_run_that_has_only_begun_has_a_summary(run_path):
     run = RunDir.create(run_path)
-    with RunLock(run):
+    with locked(run):
         record = Record.open(run, from_step=0)
         summary = read_run(run_path).summary()
         record.close()
