@@ -7,34 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from wellfit.report import measures
+from wellfit.cli.tables import plain_console, table
+from wellfit.report import measures, words
 from wellfit.units import format_bytes, format_count, format_span
 
 _CLASSES = 12
 _HEAD, _TAIL = 300, 150  # characters of a longer text that are shown
 
 
-def check_table(found: Mapping[str, Any], console: Console) -> None:
+def check_table(found: Mapping[str, Any]) -> None:
     """What a recipe would cost, what its data holds, and what is wrong with it."""
-    per_s = f"{found['tokens_per_s']:,.0f} {_unit(found)}s/s"
-    _print(
-        console,
-        "the run",
-        {
-            "parameters": format_count(found["parameters"]),
-            "steps": f"{found['steps']:,} ({found['epochs']:.2g} epochs)",
-            "time": f"{format_span(found['seconds'])}, {per_s}",
-            "memory": format_bytes(found["peak_memory_bytes"]),
-            "disk": format_bytes(found["disk_bytes"]),
-        },
-    )
-    audit = found["audit"]
-    _print(console, "the data", dict(_data(audit)))
+    console, audit = plain_console(), found["audit"]
+    parts = {"the run": _run(found), "the data": _data(audit)}
     if "examples" in audit:
-        _print(console, "the examples", dict(_examples(audit["examples"])))
+        parts["the examples"] = _examples(audit["examples"])
+    for title, rows in parts.items():
+        console.print(table(title, "", rows=rows))
+        console.print()
     if found["preview"]:
         _show_examples(found["preview"], console)
     for problem in found["problems"]:
@@ -43,17 +34,14 @@ def check_table(found: Mapping[str, Any], console: Console) -> None:
         console.print("no problems found")
 
 
-def _unit(found: Mapping[str, Any]) -> str:
+def _run(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     task = found["audit"].get("examples", {}).get("task", "language-model")
-    return measures.PER.get(task, "text")
-
-
-def _print(console: Console, title: str, rows: Mapping[str, str]) -> None:
-    table = Table(title, "", box=None, pad_edge=False)
-    for key, value in rows.items():
-        table.add_row(key, value)
-    console.print(table)
-    console.print()
+    per_s = f"{found['tokens_per_s']:,.0f} {measures.PER.get(task, 'text')}s/s"
+    yield "parameters", format_count(found["parameters"])
+    yield "steps", f"{found['steps']:,} ({found['epochs']:.2g} epochs)"
+    yield "time", f"{format_span(found['seconds'])}, {per_s}"
+    yield "memory", format_bytes(found["peak_memory_bytes"])
+    yield "disk", format_bytes(found["disk_bytes"])
 
 
 def _data(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -67,16 +55,14 @@ def _data(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield name, f"{n['documents']:,} {what}, {n['tokens']:,} tokens, {per}"
     left = {**skipped["kinds"], "empty": skipped["empty"], "in no split": skipped["left_out"]}
     if any(left.values()):
-        at = f" ({_some(skipped['at'])})" if skipped["at"] else ""
-        yield "left out", _listed({k: n for k, n in left.items() if n}) + at
+        yield "left out", _listed(left, zeros=False) + _some(skipped["at"])
     if audit["column"]:
         yield "split column", _listed(audit["column"])
-    within = _listed({k: n for k, n in copies["within"].items() if n}) or "none"
-    across = {k: n for k, n in copies["across"].items() if n}
-    yield "copies in a split", within
+    yield "copies in a split", _listed(copies["within"], zeros=False) or "none"
     if copies["across"]:
+        across = _listed(copies["across"], zeros=False)
         done = " (dropped)" if copies["dropped"] and across else ""
-        yield "also in a later split", (_listed(across) or "none") + done
+        yield "also in a later split", (across or "none") + done
     shares = {k: f"{o['share']:.2%}" for k, o in audit["overlap"].items()}
     if shares:
         yield "word for word in train", _listed(shares)
@@ -95,7 +81,7 @@ def _examples(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "template", str(audit["template"])
     for name, n in audit.get("learned", {}).items():
         without = f"; {n['without']:,} with none" if n["without"] else ""
-        at = f" ({_some(n['without_at'])})" if n["without"] else ""
+        at = _some(n["without_at"]) if n["without"] else ""
         counted = f"{n['share']:.1%} of the tokens, {n['ends']:,} ends"
         yield f"learned in {name}", counted + without + at
     yield "end of text", audit.get("end", "") or "none"
@@ -105,9 +91,8 @@ def _examples(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"median {n['median']:,}, 99% up to {n['p99']:,}, longest {n['longest']:,}",
         )
     for name, n in audit["fitted"].items():
-        if lost := {k: n[k] for k in ("cut", "dropped", "unlearned") if n[k]}:
-            at = f" ({_some(n['at'])})" if n["at"] else ""
-            yield f"too long in {name}", f"{_listed(lost)} of {n['examples']:,}{at}"
+        if lost := _listed({k: n[k] for k in ("cut", "dropped", "unlearned")}, zeros=False):
+            yield f"too long in {name}", f"{lost} of {n['examples']:,}{_some(n['at'])}"
     if not any(n["at"] for n in audit["fitted"].values()):
         yield "too long", f"none, for a context of {audit['context']:,} tokens"
     for name, counts in audit.get("labels", {}).items():
@@ -117,14 +102,13 @@ def _examples(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"{k} {t['mean']:.4g} ({t['lowest']:g} to {t['highest']:g})" for k, t in targets.items()
         )
         yield f"mean in {name}", ", ".join(of)
-    clashes = {k: n for k, n in audit.get("conflicts", {}).items() if n}
     if "conflicts" in audit:
-        yield "one text, two answers", _listed(clashes) or "none"
+        yield "one text, two answers", _listed(audit["conflicts"], zeros=False) or "none"
 
 
-def _listed(counts: Mapping[str, Any]) -> str:
+def _listed(counts: Mapping[str, Any], *, zeros: bool = True) -> str:
     """Names with their numbers; of many, the largest."""
-    items = list(counts.items())
+    items = [item for item in counts.items() if zeros or item[1]]
     if len(items) > _CLASSES:
         items.sort(key=lambda item: -item[1])
     shown = [f"{name or 'nothing'} {_number(n)}" for name, n in items[:_CLASSES]]
@@ -137,8 +121,9 @@ def _number(value: Any) -> str:
 
 
 def _some(places: Sequence[str]) -> str:
-    """The first few places, by the names of the files alone."""
-    return ", ".join(Path(place).name for place in places[:3]) + (" ..." if len(places) > 3 else "")
+    """The first few places in brackets, by the names of the files alone."""
+    names = ", ".join(Path(place).name for place in places[:3])
+    return f" ({names}{' ...' if len(places) > 3 else ''})" if names else ""
 
 
 def _show_examples(shown: Sequence[Mapping[str, Any]], console: Console) -> None:
@@ -163,7 +148,7 @@ def _show_examples(shown: Sequence[Mapping[str, Any]], console: Console) -> None
 
 def _short(text: str) -> str:
     """The text without what would steer a terminal, and without its middle if it is long."""
-    text = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    text = words.harmless(text)
     left = len(text) - _HEAD - _TAIL
     if left <= 0:
         return text

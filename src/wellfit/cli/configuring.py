@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from wellfit.cli.printing import as_json
+from wellfit.cli.printing import as_json, put
 from wellfit.cli.training import Json, Overrides
 
 config = typer.Typer(
@@ -19,12 +19,11 @@ config = typer.Typer(
 
 
 @config.command("schema")
-def schema() -> int:
+def schema() -> None:
     """Print the JSON schema of a recipe, for editors."""
     from wellfit.config import json_schema
 
     as_json(json_schema())
-    return 0
 
 
 @config.command("explain")
@@ -32,11 +31,9 @@ def explain(
     recipe: Annotated[Path, typer.Argument(help="A recipe, or the directory of a run.")],
     overrides: Overrides = None,
     json: Json = False,
-) -> int:
+) -> None:
     """Print every value of a recipe and where it comes from; of a run, the automatic ones too."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from wellfit.cli.tables import explained_table
     from wellfit.config import explain as explained
     from wellfit.config import load_recipe
 
@@ -46,25 +43,14 @@ def explain(
         lines = [dict(line) for line in read_run(recipe).resolved()["explained"]]
     else:
         lines = [line._asdict() for line in explained(load_recipe(recipe, overrides or []))]
-    if json:
-        as_json(lines)
-        return 0
-    table = Table(box=None, pad_edge=False)
-    table.add_column("key", no_wrap=True)
-    for name in ("value", "from", "why"):
-        table.add_column(name, overflow="fold")
-    for line in lines:
-        why = f"{line['reason']} [{line['source']}]" if line["source"] else line["reason"]
-        table.add_row(line["key"], str(line["value"]), str(line["origin"]), why)
-    Console(markup=False).print(table)
-    return 0
+    put(lines, explained_table, json=json)
 
 
 @config.command("presets")
 def presets(
     name: Annotated[str | None, typer.Argument(help="A preset, to print it whole.")] = None,
     json: Json = False,
-) -> int:
+) -> None:
     """List the presets, or print one as a recipe."""
     from wellfit.config import preset_text
     from wellfit.config import presets as all_presets
@@ -81,4 +67,3 @@ def presets(
     else:
         for preset in known.values():
             sys.stdout.write(f"{preset.name:18} {preset.about}\n")
-    return 0

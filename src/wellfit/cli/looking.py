@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from wellfit.cli.printing import as_json, say, show_card
+from wellfit.cli.printing import as_json, put, say, show_card
+from wellfit.cli.training import Json
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Run = Annotated[Path, typer.Argument(help="The directory of a run.")]
 Target = Annotated[
     Path, typer.Argument(metavar="RUN|MODEL_DIR", help="A run, or a model in published layout.")
@@ -59,7 +59,7 @@ def sample(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed, the same text.")] = 1,
     json: Json = False,
-) -> int:
+) -> None:
     """Let a model write, answer, or label a text."""
     from wellfit.train.speak import Sampling, stream_text
 
@@ -74,13 +74,12 @@ def sample(
         as_json({"model": str(target), "prompt": prompt, "text": "".join(pieces), **how._asdict()})
     else:
         sys.stdout.write("\n")
-    return 0
 
 
 def report(
     run: Run,
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-) -> int:
+) -> None:
     """Write the run's report.html: one file, no network."""
     from wellfit.report import page
     from wellfit.store import RunDir, read_run, write_text_atomic
@@ -90,28 +89,22 @@ def report(
     sys.stdout.write(f"{run_dir.report}\n")
     if open_ and not webbrowser.open(run_dir.report.as_uri()):
         say("no browser could be opened here; open the file above yourself")
-    return 0
 
 
 @runs.command("ls")
 def runs_ls(
     root: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"),
     json: Json = False,
-) -> int:
+) -> None:
     """List the runs in a folder."""
     from wellfit.cli.tables import runs_table
     from wellfit.store import list_runs
 
-    found = list_runs(root)
-    if json:
-        as_json(found)
-    else:
-        runs_table(found, root)
-    return 0
+    put(list_runs(root), lambda found: runs_table(found, root), json=json)
 
 
 @runs.command("show")
-def runs_show(run: Run, json: Json = False) -> int:
+def runs_show(run: Run, json: Json = False) -> None:
     """Show how a run went, or is going."""
     from wellfit.store import read_run
 
@@ -120,7 +113,6 @@ def runs_show(run: Run, json: Json = False) -> int:
         as_json(view.summary())
     else:
         show_card(view)
-    return 0
 
 
 @runs.command("diff")
@@ -128,14 +120,9 @@ def runs_diff(
     first: Annotated[Path, typer.Argument(help="The directory of a run.")],
     second: Annotated[Path, typer.Argument(help="The directory of another run.")],
     json: Json = False,
-) -> int:
+) -> None:
     """Show what differs between the recipes and results of two runs."""
     from wellfit.cli.tables import diff_table
     from wellfit.store import diff_runs, read_run
 
-    difference = diff_runs(read_run(first), read_run(second))
-    if json:
-        as_json(difference)
-    else:
-        diff_table(difference)
-    return 0
+    put(diff_runs(read_run(first), read_run(second)), diff_table, json=json)

@@ -12,6 +12,7 @@ import traceback
 import typer
 
 from wellfit import __version__
+from wellfit.cli import configuring, looking, making, training
 from wellfit.errors import ConfigError, WellfitError
 
 app = typer.Typer(
@@ -23,12 +24,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# In the order in which a newcomer needs them.
+app.command("demo")(training.demo)
+app.command("init")(making.init)
+app.command("check")(making.check)
+app.command("train")(training.train)
+app.command("resume")(training.resume)
+app.command("eval")(looking.evaluate)
+app.command("sample")(looking.sample)
+app.command("report")(looking.report)
+app.add_typer(looking.runs, name="runs")
+app.command("export")(making.export)
+app.add_typer(configuring.config, name="config")
+app.command("doctor")(making.doctor)
 
 
 def main() -> None:
     """Run the command line; every way out has the exit code that DESIGN section 6 gives it."""
-    from wellfit.cli.commands import register
-
     # How long idle threads spin before they sleep, in loop turns.  OpenMP's own default is
     # milliseconds, and takes a core from whoever else needs it (LOG.md, 2026-11-21).  Read
     # when torch is loaded, which is later than this.
@@ -36,7 +48,6 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"wellfit {__version__}\n")
         sys.exit(0)
-    register(app)
     try:
         code = app(prog_name="wellfit", standalone_mode=False)
     except typer.Abort:
@@ -44,12 +55,9 @@ def main() -> None:
     except typer.TyperException as e:
         e.show()  # type: ignore[attr-defined]  # all that a command line can cause have it
         code = 2
-    except ConfigError as e:
-        for problem in e.problems:
-            sys.stderr.write(f"error: {problem}\n")
-        code = e.exit_code
     except WellfitError as e:
-        sys.stderr.write(f"error: {e}\n")
+        for problem in e.problems if isinstance(e, ConfigError) else [e]:
+            sys.stderr.write(f"error: {problem}\n")
         code = e.exit_code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from wellfit.cli.printing import as_json, say
+from wellfit.cli.printing import as_json, put, say
 from wellfit.cli.training import Json, Overrides, show_notices
 
 
@@ -26,7 +26,7 @@ def init(
         str, typer.Option("--encoding", help="The encoding of the files.")
     ] = "utf-8",
     force: Annotated[bool, typer.Option("--force", help="Replace a recipe that is there.")] = False,
-) -> int:
+) -> None:
     """Look at the data and the machine, and write a commented recipe."""
     from wellfit.errors import ConfigError, DataError
 
@@ -54,17 +54,14 @@ def init(
     if open_ := [key for key, (value, _) in guesses.items() if value == FILL_IN]:
         say(f"to fill in, in {file}: {', '.join(open_)}")
     say(f"next: wellfit check {file}   then: wellfit train {file}")
-    return 0
 
 
 def check(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
     overrides: Overrides = None,
     json: Json = False,
-) -> int:
+) -> None:
     """Validate a recipe, audit its data, take one real step, and say what the run would cost."""
-    from rich.console import Console
-
     from wellfit.cli.checking import check_table
     from wellfit.cli.screens import open_screen
     from wellfit.config import load_recipe
@@ -83,18 +80,14 @@ def check(
             problems = e.problems if isinstance(e, ConfigError) else [str(e)]
             as_json({"problems": problems})
         raise
-    if json:
-        as_json(found)
-    else:
-        check_table(found, Console(markup=False, highlight=False))
-    return 0
+    put(found, check_table, json=json)
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="The directory of a run.")],
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write the model.")],
     to: Annotated[Literal["hf", "peft"], typer.Option("--to", help="The published format.")] = "hf",
-) -> int:
+) -> None:
     """Write the run's model in a published format, and check that it is the same model.
 
     hf is the whole model as transformers loads it; peft is what a LoRA run trained, alone.
@@ -105,17 +98,11 @@ def export(
     sys.stdout.write(f"{out}\n")
     for line in done.checked:
         say(f"checked: {line}")
-    return 0
 
 
-def doctor(json: Json = False) -> int:
+def doctor(json: Json = False) -> None:
     """Say what this machine can do, what is missing, and what to install."""
     from wellfit.cli.tables import doctor_table
     from wellfit.plan.health import look_over
 
-    found = look_over()
-    if json:
-        as_json(found)
-    else:
-        doctor_table(found)
-    return 0
+    put(look_over(), doctor_table, json=json)

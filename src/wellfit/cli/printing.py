@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
+from collections.abc import Callable
+from json import dumps, loads
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 
 def as_json(value: Any) -> None:
     """Print data as JSON; what is not a finite number becomes null, as JSON has nothing else."""
-    sys.stdout.write(json.dumps(_finite(value), indent=2, default=str) + "\n")
+    finite = loads(dumps(value, default=str), parse_constant=lambda not_finite: None)
+    sys.stdout.write(dumps(finite, indent=2) + "\n")
+
+
+def put(found: Any, table: Callable[[Any], None], *, json: bool) -> None:
+    """Print a result: as JSON where that was asked for, else as a table for people."""
+    if json:
+        as_json(found)
+    else:
+        table(found)
 
 
 def say(text: str) -> None:
@@ -28,13 +37,3 @@ def show_card(view: RunView) -> None:
     from wellfit.report import card
 
     Console().print(card(view), soft_wrap=True)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -26,21 +26,35 @@ def open_screen() -> Screen:
     return Lines()
 
 
+class _Pace:
+    """Says when it is time to show something again."""
+
+    def __init__(self, every_s: float, *, first_s: float = 0.0) -> None:
+        self._every_s = every_s
+        self._shown_at = time.monotonic() - every_s + first_s
+
+    def due(self, *, now: bool = False) -> bool:
+        """Whether it is; from then on the next wait counts."""
+        moment = time.monotonic()
+        if not now and moment - self._shown_at < self._every_s:
+            return False
+        self._shown_at = moment
+        return True
+
+
 class LivePanel(Screen):
     """One panel that is redrawn in place."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live: Live | None = None
-        self._drawn_at = 0.0
+        # No refresh thread: it would take turns with training for the interpreter.
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._pace = _Pace(_FRAME_S)
 
     def preparing(self, what: str, done: float, total: float) -> None:
         """Redraw the progress line, at most four times a second."""
-        now = time.monotonic()
-        if now - self._drawn_at < _FRAME_S:
-            return
-        self._drawn_at = now
-        self._open().update(Text(_progress(what, done, total), style="dim"), refresh=True)
+        if self._pace.due():
+            self._draw(Text(_progress(what, done, total), style="dim"))
 
     def say(self, text: str) -> None:
         """Print a line above the panel."""
@@ -48,38 +62,28 @@ class LivePanel(Screen):
 
     def show(self, state: LiveState, *, now: bool = False) -> None:
         """Redraw the panel, at most four times a second unless ``now``."""
-        moment = time.monotonic()
-        if not now and moment - self._drawn_at < _FRAME_S:
-            return
-        self._drawn_at = moment
-        self._open().update(panel(state), refresh=True)
+        if self._pace.due(now=now):
+            self._draw(panel(state))
 
     def close(self) -> None:
         """Leave the last panel standing and give the terminal back."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        self._live.stop()
 
-    def _open(self) -> Live:
-        if self._live is None:
-            # No refresh thread: it would take turns with training for the interpreter.
-            self._live = Live(console=self._console, auto_refresh=False, transient=False)
-            self._live.start()
-        return self._live
+    def _draw(self, shown: RenderableType) -> None:
+        self._live.start()  # does nothing from the second time on
+        self._live.update(shown, refresh=True)
 
 
 class Lines(Screen):
     """One line every few seconds, for logs and pipes."""
 
     def __init__(self) -> None:
-        self._written_at = time.monotonic() - _LINE_S + _FIRST_LINE_S
+        self._pace = _Pace(_LINE_S, first_s=_FIRST_LINE_S)
         self._header_due = True
 
     def preparing(self, what: str, done: float, total: float) -> None:
         """A line every few seconds."""
-        now = time.monotonic()
-        if now - self._written_at >= _LINE_S:
-            self._written_at = now
+        if self._pace.due():
             self.say(_progress(what, done, total))
 
     def say(self, text: str) -> None:
@@ -89,10 +93,8 @@ class Lines(Screen):
 
     def show(self, state: LiveState, *, now: bool = False) -> None:
         """A line every few seconds, and at each evaluation."""
-        moment = time.monotonic()
-        if not now and moment - self._written_at < _LINE_S:
+        if not self._pace.due(now=now):
             return
-        self._written_at = moment
         if self._header_due:
             self.say(line_header(state.unit))
             self._header_due = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,84 +16,93 @@ from wellfit.units import format_span
 
 def evaluation_table(scored: Mapping[str, Any]) -> None:
     """One evaluation: each number with its interval and count."""
-    console, task = _console(), str(scored["task"])
+    console, task = plain_console(), str(scored["task"])
     counted = f"{scored['n_tokens']:,} {measures.PER.get(task, 'text')}s"
     known = [counted, *([f"{scored['n_bytes']:,} bytes"] if task == "language-model" else [])]
     if scored["n_documents"] != scored["n_tokens"]:
         known.append(f"{scored['n_documents']:,} documents")
-    console.print(f"{scored['run']}, split {scored['split']}: {', '.join(known)}", highlight=False)
-    table = Table("", "value", "95% interval", "of", box=None, pad_edge=False)
+    console.print(f"{scored['run']}, split {scored['split']}: {', '.join(known)}")
     interval = interval_text(scored["ci95"]["loss"], "{:.4f}".format)
     unit = measures.loss_unit(scored)
-    table.add_row(f"loss ({unit})", _number(scored["loss"], ".4f"), interval, counted)
-    for told in measures.told(task, scored):
-        table.add_row(told.name, told.value, told.interval, told.n)
-    for name, value in (scored["baselines"] or {}).items():
-        table.add_row(f"{name} loss", _number(value, ".4f"))
-    console.print(table)
+    rows = [(f"loss ({unit})", _number(scored["loss"]), interval, counted)]
+    rows += [(told.name, told.value, told.interval, told.n) for told in measures.told(task, scored)]
+    counting = [(f"{name} loss", _number(x)) for name, x in (scored["baselines"] or {}).items()]
+    console.print(table("", "value", "95% interval", "of", rows=[*rows, *counting]))
 
 
 def runs_table(found: Sequence[Mapping[str, Any]], root: Path) -> None:
     """A list of runs, oldest first."""
-    console = _console()
+    console = plain_console()
     if not found:
-        console.print(
-            f"no runs under {root}. Start one with: wellfit train RECIPE", highlight=False
-        )
+        console.print(f"no runs under {root}. Start one with: wellfit train RECIPE")
         return
     columns = ("run", "status", "step", "val loss", "test", "time", "verdict")
-    table = Table(*columns, box=None, pad_edge=False)
-    for run in found:
-        if run["status"] == "unreadable":
-            table.add_row(run["name"], run["status"], "", "", "", "", str(run["problem"]))
-            continue
-        verdict, head = run["verdict"] or {}, measures.headline(run, "test")
-        table.add_row(
-            run["name"],
-            run["status"],
-            f"{run['step']:,}",
-            _number(run["final"]["val_loss"], ".4f"),
-            f"{head.value} {head.name}" if head else "",
-            "" if run["elapsed_s"] is None else format_span(run["elapsed_s"]),
-            verdict.get("code", ""),
-        )
-    console.print(table)
+    rows = [(run["name"], run["status"], *_run_cells(run)) for run in found]
+    console.print(table(*columns, rows=rows))
+
+
+def _run_cells(run: Mapping[str, Any]) -> tuple[str, ...]:
+    if run["status"] == "unreadable":
+        return "", "", "", "", str(run["problem"])
+    head, elapsed_s = measures.headline(run, "test"), run["elapsed_s"]
+    return (
+        f"{run['step']:,}",
+        _number(run["final"]["val_loss"]),
+        f"{head.value} {head.name}" if head else "",
+        "" if elapsed_s is None else format_span(elapsed_s),
+        (run["verdict"] or {}).get("code", ""),
+    )
 
 
 def diff_table(difference: Mapping[str, Any]) -> None:
     """What sets two runs apart."""
-    console = _console()
-    recipe = Table("recipe", *difference["runs"], box=None, pad_edge=False)
-    for key, sides in difference["recipe"].items():
-        recipe.add_row(key, str(sides["a"]), str(sides["b"]))
-    console.print(recipe if difference["recipe"] else "the recipes are the same")
-    metrics = Table("result", *difference["runs"], "difference", box=None, pad_edge=False)
-    for key, sides in difference["metrics"].items():
-        metrics.add_row(key, f"{sides['a']:.6g}", f"{sides['b']:.6g}", f"{sides['delta']:+.4g}")
-    console.print()
-    console.print(metrics)
+    console = plain_console()
+    keys = [(key, str(x["a"]), str(x["b"])) for key, x in difference["recipe"].items()]
+    recipe = table("recipe", *difference["runs"], rows=keys)
+    metrics = [
+        (key, f"{x['a']:.6g}", f"{x['b']:.6g}", f"{x['delta']:+.4g}")
+        for key, x in difference["metrics"].items()
+    ]
+    console.print(recipe if keys else "the recipes are the same", end="\n\n")
+    console.print(table("result", *difference["runs"], "difference", rows=metrics))
 
 
 def doctor_table(found: Mapping[str, Any]) -> None:
     """What the machine can do, and what is missing."""
-    console = _console()
-    table = Table("this machine", "", box=None, pad_edge=False)
-    for key, value in found["machine"].items():
-        table.add_row(key, str(value))
-    console.print(table)
+    console = plain_console()
+    machine = [(key, str(value)) for key, value in found["machine"].items()]
+    parts = [(part["name"], part["state"], part["install"]) for part in found["parts"]]
+    console.print(table("this machine", "", rows=machine))
     console.print()
-    parts = Table("part", "state", "to install", box=None, pad_edge=False)
-    for part in found["parts"]:
-        parts.add_row(part["name"], part["state"], part["install"])
-    console.print(parts)
+    console.print(table("part", "state", "to install", rows=parts))
     for problem in found["problems"]:
-        console.print(f"problem: {problem}", highlight=False)
+        console.print(f"problem: {problem}")
 
 
-def _console() -> Console:
+def explained_table(lines: Sequence[Mapping[str, Any]]) -> None:
+    """Every value of a recipe, with where it came from and why."""
+    found = table("key", "value", "from", "why")
+    found.columns[0].no_wrap = True
+    for column in found.columns[1:]:
+        column.overflow = "fold"
+    for line in lines:
+        why = f"{line['reason']} [{line['source']}]" if line["source"] else line["reason"]
+        found.add_row(line["key"], str(line["value"]), str(line["origin"]), why)
+    plain_console().print(found)
+
+
+def plain_console() -> Console:
     """Names, paths and extras are printed as they are, brackets and all."""
     return Console(markup=False, highlight=False)
 
 
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
+def table(*columns: str, rows: Iterable[Sequence[str]] = ()) -> Table:
+    """A table without lines; a short row leaves its last columns empty."""
+    found = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        found.add_row(*row)
+    return found
+
+
+def _number(loss: float | None) -> str:
+    return "" if loss is None else f"{loss:.4f}"

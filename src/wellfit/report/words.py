@@ -228,13 +228,14 @@ def drawn(row: Text, options: ConsoleOptions) -> Text:
     return row
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    """The text in rows of at most ``width`` columns, its own line ends kept.
+def harmless(text: str) -> str:
+    """The text without control characters, which a terminal would obey; a replacement shows."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
-    What a model wrote may hold control characters, which a terminal would obey; they show as a
-    replacement character instead.
-    """
-    clean = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text.expandtabs(4))
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The text in rows of at most ``width`` columns, harmless, its own line ends kept."""
+    clean = harmless(text.expandtabs(4))
     ruler = Console(width=max(1, width), color_system=None)  # measures; nothing is printed on it
     rows: list[str] = []
     for paragraph in clean.strip("\n").split("\n"):
