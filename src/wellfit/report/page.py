@@ -6,11 +6,8 @@ import base64
 import hashlib
 import shlex
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import resources
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from wellfit import __version__
@@ -23,6 +20,7 @@ from wellfit.report.outcomes import (
     scatter_picture,
 )
 from wellfit.report.provenance import Fact, audit, machine_facts, recipe_lines
+from wellfit.report.templates import asset, page_template
 from wellfit.store import Evaluation, Event, RunView, Sample, final_evaluation
 from wellfit.store.evaluation import perplexity
 from wellfit.units import format_span
@@ -81,13 +79,13 @@ def page(view: RunView) -> str:
     Works from a file, without network and without scripts; a policy in its head allows only
     its own style and its own script, by hash, so nothing in a run's text can do anything.
     """
-    css, script = _asset("page.css") + _asset("chart.css"), _asset("page.js")
+    css, script = asset("page.css") + asset("chart.css"), asset("page.js")
     summary, evaluations = view.summary(), view.evaluations()
     asked, defaults = recipe_lines(view.resolved())
     shown, folded = _picked(view.samples())
     final = [e for split in _SPLITS if (e := final_evaluation(evaluations, split))]
     task, unit = summary["task"], measures.loss_unit(summary, view.resolved())
-    return _template().render(
+    return page_template().render(
         summary=summary,
         name=view.run.name,
         policy=_policy(css, script),
@@ -119,19 +117,6 @@ def page(view: RunView) -> str:
         path=str(view.run.path),
         show=f"wellfit runs show {shlex.quote(str(view.run.path))} --json",
     )
-
-
-@cache
-def _asset(name: str) -> str:
-    return resources.files("wellfit.report").joinpath(name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_asset("page.html.j2"))
 
 
 def _policy(css: str, script: str) -> str:

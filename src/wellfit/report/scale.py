@@ -35,9 +35,11 @@ class Scale:
         # a logarithmic axis begins at its first value: step 0 lies on the edge, not at infinity
         return math.log10(max(value, self.lo)) if self.log else value
 
-    def ticks(self, count: int) -> list[float]:
-        """About ``count`` round values inside [lo, hi]."""
-        return log_ticks(self.lo, self.hi, count) if self.log else ticks(self.lo, self.hi, count)
+    def ticks(self, count: int, *, whole: bool = False) -> list[tuple[float, str]]:
+        """About ``count`` round values inside [lo, hi], each with its text; whole numbers alone."""
+        found = log_ticks(self.lo, self.hi, count) if self.log else ticks(self.lo, self.hi, count)
+        found = [value for value in found if not whole or float(value).is_integer()]
+        return [*zip(found, tick_texts(found), strict=True)]
 
 
 def ticks(lo: float, hi: float, count: int) -> list[float]:

@@ -1,29 +1,31 @@
 """Line charts as SVG text: a pure function from numbers to a picture.
 
-Colours come from CSS classes (``chart.css``), so that one picture serves light, dark and print.
-Nothing here runs in the browser; ``data-hover`` only offers the numbers to a script that may
-not be there.
+Here it is worked out what lies where; ``chart.svg.j2`` draws it.  Colours come from CSS classes
+(``chart.css``), so that one picture serves light, dark and print.  Nothing here runs in the
+browser; ``data-hover`` only offers the numbers to a script that may not be there.
 """
 
 from __future__ import annotations
 
-import html
 import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
-from wellfit.report.scale import Scale, padded, tick_texts
+from wellfit.report.scale import Scale, padded
+from wellfit.report.templates import picture
 
 Floats = NDArray[np.float64]
 _POINTS = 2000  # more cannot be told apart at the width of a page
 _HOVERED = 250  # stops of the crosshair
+_DOTS = 60  # more would touch
 _LINE_HEIGHT = 15.0
 
 
@@ -50,16 +52,14 @@ class Line:
         return [end for end in (self.values, self.lo, self.hi) if end is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """A labelled dashed line across the chart, at a value to compare with."""
 
     name: str
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A ring around a point of a curve, with a word beside it."""
 
     step: float
@@ -67,8 +67,7 @@ class Mark:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """A vertical hair line with a word: something happened at this step."""
 
     step: float
@@ -90,14 +89,35 @@ class Frame:
     labels: bool = True  # name each curve at its end
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
+class Plot(NamedTuple):
     """A frame with its two axes."""
 
     x: Scale
     y: Scale
     frame: Frame
     id: str
+
+    def inward(self, step: float) -> str:
+        """The end at which a word is tied to ``step``, so that it runs towards the middle."""
+        return "end" if self.x(step) > (self.x.at_lo + self.x.at_hi) / 2 else "start"
+
+
+class _Curve(NamedTuple):
+    """A line as it is drawn: band and path in the units of the page, dots in those of the axes."""
+
+    line: Line
+    band: str
+    path: str
+    dots: list[tuple[int, float]]
+
+
+class _Label(NamedTuple):
+    """A name and a number beside the end of what they belong to."""
+
+    at: float
+    kind: str
+    name: str
+    number: str
 
 
 def line_chart(
@@ -107,7 +127,7 @@ def line_chart(
     levels: Sequence[Level] = (),
     marks: Sequence[Mark] = (),
     moments: Sequence[Moment] = (),
-) -> str:
+) -> Markup:
     """Curves over steps, as one ``<svg>`` element.
 
     A value that is not a number breaks its curve and is marked where it happened; one outside
@@ -117,29 +137,23 @@ def line_chart(
     if frame.x_log:  # step 0 lies infinitely far to the left
         lines = [part(line, line.steps >= 1) for line in lines]
     plot = plotted(lines, frame, levels)
-    parts = [
-        axes(plot),
-        *(_level(plot, level) for level in levels),
-        *(_moment(plot, moment) for moment in moments),
-        *(_curve(plot, line) for line in sorted(lines, key=lambda line: not line.faint)),
-        *(_lost(plot, line) for line in lines),
-        *(_mark(plot, mark) for mark in marks),
-        _end_labels(plot, lines, levels) if frame.labels else "",
-        '<g class="crosshair" aria-hidden="true"></g>',
-    ]
-    title = html.escape(frame.title)
-    return (
-        f'<svg class="chart" viewBox="0 0 {frame.width} {frame.height}" role="img" '
-        f'aria-label="{title}" tabindex="0" data-hover="{_hover(plot, lines)}">'
-        f"<title>{title}</title>"
-        f'<clipPath id="{plot.id}"><rect x="{plot.x.at_lo:g}" y="{plot.y.at_hi - 4:g}" '
-        f'width="{plot.x.at_hi - plot.x.at_lo + 4:g}" '
-        f'height="{plot.y.at_lo - plot.y.at_hi + 4:g}"/></clipPath>'
-        f"{''.join(parts)}</svg>"
+    held = [level for level in levels if plot.y.holds(level.value)]
+    broken = [(line, np.flatnonzero(~np.isfinite(line.values))) for line in lines]
+    drawn = sorted((line for line in lines if len(line.values)), key=lambda line: not line.faint)
+    return picture(
+        "line_chart",
+        plot,
+        levels=held,
+        moments=[moment for moment in moments if plot.x.holds(moment.step)],
+        curves=[_curve(plot, line) for line in drawn],
+        lost=[(line.name, int(line.steps[at[0]])) for line, at in broken if len(at)],
+        marks=[m for m in marks if plot.x.holds(m.step) and plot.y.holds(m.value)],
+        labels=_labels(plot, lines, held) if frame.labels else [],
+        hover=_hover(plot, lines),
     )
 
 
-def thinned(steps: NDArray[np.int64], values: Floats, limit: int) -> NDArray[np.int64]:
+def thinned(values: Floats, limit: int) -> NDArray[np.int64]:
     """Indices of at most ``limit`` points that look like all of them.
 
     Keeps the first, the last, and of each stretch the lowest, the highest and one that is not
@@ -197,73 +211,11 @@ def reach(parts: Sequence[NDArray[Any]]) -> tuple[float, float] | None:
     return (float(finite.min()), float(finite.max())) if len(finite) else None
 
 
-def axes(plot: Plot, *, whole: bool = True) -> str:
-    """Ticks, grid and names of both axes; ``whole``: x is counted, so has no fractions."""
-    x, y, frame = plot.x, plot.y, plot.frame
-    parts = ['<g class="axis">']
-    at_y = y.ticks(6 if frame.height > 250 else 4)
-    for value, text in zip(at_y, tick_texts(at_y), strict=True):
-        parts.append(
-            f'<line class="grid" x1="{x.at_lo:g}" x2="{x.at_hi:g}" y1="{y(value):.1f}" '
-            f'y2="{y(value):.1f}"/>'
-            f'<text class="tick" x="{x.at_lo - 8:g}" y="{y(value) + 4:.1f}" '
-            f'text-anchor="end">{text}</text>'
-        )
-    at_x = x.ticks(max(4, frame.width // 130))
-    at_x = [value for value in at_x if float(value).is_integer() or not whole]
-    for value, text in zip(at_x, tick_texts(at_x), strict=True):
-        parts.append(
-            f'<line class="tick" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{y.at_lo:g}" '
-            f'y2="{y.at_lo + 4:g}"/>'
-            f'<text class="tick" x="{x(value):.1f}" y="{y.at_lo + 18:g}" '
-            f'text-anchor="middle">{text}</text>'
-        )
-    parts.append(
-        f'<line class="base" x1="{x.at_lo:g}" x2="{x.at_hi:g}" y1="{y.at_lo:g}" y2="{y.at_lo:g}"/>'
-        f'<text class="name" x="{x.at_hi:g}" y="{y.at_lo + 36:g}" text-anchor="end">'
-        f"{html.escape(frame.x_label)}</text>"
-        f'<text class="name" x="0" y="12">{html.escape(frame.y_label)}</text></g>'
-    )
-    return "".join(parts)
-
-
-def _level(plot: Plot, level: Level) -> str:
-    x, y = plot.x, plot.y
-    if not y.holds(level.value):
-        return ""
-    at = y(level.value)
-    return f'<line class="level" x1="{x.at_lo:g}" x2="{x.at_hi:g}" y1="{at:.1f}" y2="{at:.1f}"/>'
-
-
-def _moment(plot: Plot, moment: Moment) -> str:
-    x, y = plot.x, plot.y
-    if not x.holds(moment.step):
-        return ""
-    at = x(moment.step)
-    return (
-        f'<g class="moment"><line x1="{at:.1f}" x2="{at:.1f}" y1="{y.at_hi:g}" y2="{y.at_lo:g}"/>'
-        f'<text x="{at:.1f}" y="{y.at_hi - 6:g}" text-anchor="middle">'
-        f"{html.escape(moment.text)}</text></g>"
-    )
-
-
-def _curve(plot: Plot, line: Line) -> str:
-    if not len(line.values):
-        return ""
-    shown = part(line, thinned(line.steps, line.values, _POINTS))
-    tone = html.escape(line.tone)
-    parts = [f'<g class="curve ink-{tone}{" faint" if line.faint else ""}" '
-             f'clip-path="url(#{plot.id})">']  # fmt: skip
-    if line.lo is not None and line.hi is not None:
-        parts.append(_band(plot, line.steps, line.lo, line.hi))
-    parts.append(f'<path d="{_path(plot, shown)}"/>')
-    if line.dots and len(shown.values) <= 60:
-        parts += [
-            f'<circle cx="{plot.x(step):.1f}" cy="{plot.y(value):.1f}" r="2.5"/>'
-            for step, value in _points(shown)
-            if math.isfinite(value)
-        ]
-    return "".join([*parts, "</g>"])
+def _curve(plot: Plot, line: Line) -> _Curve:
+    shown = part(line, thinned(line.values, _POINTS))
+    dots = [point for point in _points(shown) if math.isfinite(point[1])]
+    is_dotted = line.dots and len(shown.values) <= _DOTS
+    return _Curve(line, _band(plot, line), _path(plot, shown), dots if is_dotted else [])
 
 
 def _path(plot: Plot, line: Line) -> str:
@@ -279,68 +231,29 @@ def _path(plot: Plot, line: Line) -> str:
     return "".join(words)
 
 
-def _band(plot: Plot, steps: NDArray[np.int64], lo: Floats, hi: Floats) -> str:
-    good = np.isfinite(lo) & np.isfinite(hi)
-    if not good.any():
+def _band(plot: Plot, line: Line) -> str:
+    if line.lo is None or line.hi is None:
         return ""
-    around = [*zip(steps[good], hi[good], strict=True)]  # along the top and back below
-    around += reversed([*zip(steps[good], lo[good], strict=True)])
+    good = np.isfinite(line.lo) & np.isfinite(line.hi)
+    around = [*zip(line.steps[good], line.hi[good], strict=True)]  # along the top and back below
+    around += reversed([*zip(line.steps[good], line.lo[good], strict=True)])
     corners = [f"{plot.x(step):.1f} {plot.y(value):.1f}" for step, value in around]
-    return f'<path class="band" d="M{"L".join(corners)}Z"/>'
+    return f"M{'L'.join(corners)}Z" if corners else ""
 
 
-def _lost(plot: Plot, line: Line) -> str:
-    """A cross on the upper edge where a curve stopped being a number."""
-    lost = np.flatnonzero(~np.isfinite(line.values))
-    if not len(lost):
-        return ""
-    step = int(line.steps[lost[0]])
-    at = plot.x(step)
-    end = _inward(plot, at)
-    aside = -9 if end == "end" else 9
-    top = plot.y.at_hi + 8
-    return (
-        f'<g class="lost"><path d="M{at - 4:.1f} {top - 4:g}l8 8m0 -8l-8 8"/>'
-        f'<text x="{at + aside:.1f}" y="{top + 4:g}" text-anchor="{end}">'
-        f"{html.escape(line.name)}: not finite at step {step:,}</text></g>"
-    )
-
-
-def _mark(plot: Plot, mark: Mark) -> str:
-    if not (plot.x.holds(mark.step) and plot.y.holds(mark.value)):
-        return ""
-    x, y = plot.x(mark.step), plot.y(mark.value)
-    return (
-        f'<g class="mark"><circle cx="{x:.1f}" cy="{y:.1f}" r="6"/>'
-        f'<text x="{x:.1f}" y="{y - 14:.1f}" text-anchor="{_inward(plot, x)}">'
-        f"{html.escape(mark.text)}</text></g>"
-    )
-
-
-def _inward(plot: Plot, x: float) -> str:
-    """The end at which a word is tied to ``x``, so that it runs towards the middle."""
-    return "end" if x > (plot.x.at_lo + plot.x.at_hi) / 2 else "start"
-
-
-def _end_labels(plot: Plot, lines: Sequence[Line], levels: Sequence[Level]) -> str:
+def _labels(plot: Plot, lines: Sequence[Line], levels: Sequence[Level]) -> list[_Label]:
     """Names and last values of curves and levels beside their ends, moved where they touch."""
     labels = [
-        (plot.y(level.value), "level", level.name, f"{level.value:.2f}")
-        for level in levels
-        if plot.y.holds(level.value)
+        _Label(plot.y(level.value), "level", level.name, f"{level.value:.2f}") for level in levels
     ]
     for line in lines:
         finite = line.values[np.isfinite(line.values)]
         if not line.faint and len(finite):
-            at = plot.y.held(float(finite[-1]))
-            labels.append((at, f"ink-{line.tone}", line.name, f"{finite[-1]:,.{line.digits}f}"))
-    labels.sort(key=lambda label: label[0])
-    places = spread([label[0] for label in labels], _LINE_HEIGHT)
-    return "".join(
-        f'<text class="end {html.escape(kind)}" x="{plot.x.at_hi + 12:g}" y="{at + 4:.1f}">'
-        f'<tspan class="who">{html.escape(name)}</tspan> {number}</text>'
-        for at, (_, kind, name, number) in zip(places, labels, strict=True)
-    )
+            at, number = plot.y.held(float(finite[-1])), f"{finite[-1]:,.{line.digits}f}"
+            labels.append(_Label(at, f"ink-{line.tone}", line.name, number))
+    labels.sort(key=lambda label: label.at)
+    places = spread([label.at for label in labels], _LINE_HEIGHT)
+    return [label._replace(at=at) for at, label in zip(places, labels, strict=True)]
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:
@@ -366,10 +279,10 @@ def _hover(plot: Plot, lines: Sequence[Line]) -> str:
                 round(plot.y.held(value), 1) if math.isfinite(value) else plot.y.at_hi,
                 f"{value:,.{line.digits}f}",
             ]
-            for step, value in _points(part(line, thinned(line.steps, line.values, _HOVERED)))
+            for step, value in _points(part(line, thinned(line.values, _HOVERED)))
             if plot.x.holds(step)
         ]
         if points:
             found.append({"name": line.name, "tone": line.tone, "points": points})
     box = [plot.x.at_lo, plot.x.at_hi, plot.y.at_hi, plot.y.at_lo]
-    return html.escape(json.dumps({"box": box, "lines": found}, separators=(",", ":")))
+    return json.dumps({"box": box, "lines": found}, separators=(",", ":"))

@@ -112,7 +112,7 @@ def test_what_is_not_there_is_not_said():
 def test_eval_prints_each_metric_with_its_interval_and_count(tmp_path, monkeypatch, kind, rows):
     view = read_run(build_example_run(tmp_path / kind, kind=kind).path)
     out, summary = io.StringIO(), view.summary()
-    monkeypatch.setattr(tables, "_console", lambda: Console(file=out, width=120))
+    monkeypatch.setattr(tables, "plain_console", lambda: Console(file=out, width=120))
     kept = {key: summary[key] for key in ("task", "baselines")}
     tables.evaluation_table({"run": "r", **view.evaluations("test")[-1].as_dict(), **kept})
     tables.runs_table([summary], tmp_path)
