@@ -35,11 +35,11 @@ def check_table(found: Mapping[str, Any]) -> None:
 
 
 def _run(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    task = found["audit"].get("examples", {}).get("task", "language-model")
-    per_s = f"{found['tokens_per_s']:,.0f} {measures.PER.get(task, 'text')}s/s"
+    per = measures.per_of(found["loss_unit"])
+    pace = f"{found[f'{per.split()[-1]}s_per_s']:,.0f} {per}s/s"
     yield "parameters", format_count(found["parameters"])
     yield "steps", f"{found['steps']:,} ({found['epochs']:.2g} epochs)"
-    yield "time", f"{format_span(found['seconds'])}, {per_s}"
+    yield "time", f"{format_span(found['seconds'])}, {pace}"
     yield "memory", format_bytes(found["peak_memory_bytes"])
     yield "disk", format_bytes(found["disk_bytes"])
 

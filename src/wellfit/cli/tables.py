@@ -23,8 +23,7 @@ def evaluation_table(scored: Mapping[str, Any]) -> None:
         known.append(f"{scored['n_documents']:,} documents")
     console.print(f"{scored['run']}, split {scored['split']}: {', '.join(known)}")
     interval = interval_text(scored["ci95"]["loss"], "{:.4f}".format)
-    unit = measures.loss_unit(scored)
-    rows = [(f"loss ({unit})", _number(scored["loss"]), interval, counted)]
+    rows = [(f"loss ({scored['loss_unit']})", _number(scored["loss"]), interval, counted)]
     rows += [(told.name, told.value, told.interval, told.n) for told in measures.told(task, scored)]
     counting = [(f"{name} loss", _number(x)) for name, x in (scored["baselines"] or {}).items()]
     console.print(table("", "value", "95% interval", "of", rows=[*rows, *counting]))

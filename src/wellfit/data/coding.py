@@ -16,7 +16,7 @@ from wellfit.data.records import Example
 from wellfit.data.shards import Beside
 from wellfit.data.spoken import learned_spans
 from wellfit.errors import DataError, TokenizerError
-from wellfit.tokenizer import Marked, Tokenizer, encode_marked, frame, markup
+from wellfit.tokenizer import Marked, Tokenizer, encode_marked, ends_of_text, frame, markup
 
 
 class Coding(NamedTuple):
@@ -59,7 +59,7 @@ def coding(form: Form, tokenizer: Tokenizer, counts: Mapping[str, int]) -> Codin
             )
         after = eos
     else:
-        after = after or eos
+        before, after = ends_of_text(tokenizer)
     names = class_names(counts) if form.known is None else form.known.names
     numbers = {name: i for i, name in enumerate(names)}
     return Coding(form.task, tokenizer, before, after, end, numbers)

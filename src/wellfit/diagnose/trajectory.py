@@ -24,6 +24,7 @@ def trajectory(view: RunView) -> Trajectory:
         mark=str(facts["mark"]),
         mark_losses=np.array(facts["mark_losses"], dtype=np.float64),
         unit=str(facts["unit"]),
+        linear=facts.get("outcomes", {}).get("val", {}).get("linear"),
         steps_total=int(facts["steps_total"]),
         early_stopped=bool(stopped),
         diverged_at=diverged[-1].step if diverged else None,

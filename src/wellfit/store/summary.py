@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from wellfit.store.evaluation import Evaluation
 from wellfit.units import per_second
@@ -33,10 +33,9 @@ def summarize(view: RunView) -> dict[str, Any]:
             "attempts": len(attempts),
             "step": _last_step(view),
             "steps_total": facts.get("steps_total"),
-            "tokens_seen": None if tokens is None else int(tokens),
+            **_seen(facts.get("task"), tokens, elapsed_s),
             "epochs": tokens / epoch_tokens if tokens is not None and epoch_tokens else None,
             "elapsed_s": elapsed_s,
-            "tokens_per_s": per_second(tokens, elapsed_s) if tokens and elapsed_s else None,
             "best": best and {"step": best.step, "val_loss": best.loss},
             "final": {f"{s}_loss": e and e.loss for s, e in final.items() if s != "test"},
             **{split: e and e.as_dict() for split, e in final.items()},
@@ -61,6 +60,22 @@ def summarize(view: RunView) -> dict[str, Any]:
     )
     found: dict[str, Any] = json.loads(summary, parse_constant=lambda not_finite: None)
     return found
+
+
+def _seen(task: str | None, seen: float | None, elapsed_s: float | None) -> dict[str, Any]:
+    """What the loss counted, and how much a second: tokens, or the texts of a labelled task."""
+    counted = counted_by(task)
+    found = dict.fromkeys(("tokens_seen", "tokens_per_s", "texts_seen", "texts_per_s"))
+    return {
+        **found,
+        f"{counted}_seen": None if seen is None else int(seen),
+        f"{counted}_per_s": per_second(seen, elapsed_s) if seen and elapsed_s else None,
+    }
+
+
+def counted_by(task: str | None) -> Literal["tokens", "texts"]:
+    """What a task's loss counts: tokens, or whole texts where they have labels."""
+    return "texts" if task in ("classify", "regress") else "tokens"
 
 
 def final_evaluation(evaluations: list[Evaluation], split: str) -> Evaluation | None:

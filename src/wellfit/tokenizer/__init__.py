@@ -8,7 +8,7 @@ from wellfit.tokenizer.build import (
 )
 from wellfit.tokenizer.codecs import Encoded
 from wellfit.tokenizer.hub import local_folder
-from wellfit.tokenizer.marked import Frame, Marked, encode_marked, frame, markup
+from wellfit.tokenizer.marked import Frame, Marked, encode_marked, ends_of_text, frame, markup
 from wellfit.tokenizer.saving import load_tokenizer
 from wellfit.tokenizer.tokenizer import END_OF_TEXT, Kind, Tokenizer
 
@@ -23,6 +23,7 @@ __all__ = [
     "byte_tokenizer",
     "char_tokenizer",
     "encode_marked",
+    "ends_of_text",
     "frame",
     "load_tokenizer",
     "local_folder",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,25 @@ def as_library(codec: CharCodec | ByteCodec, end: str | None) -> str:
         library.decoder = tokenizers.decoders.ByteLevel()
     if end is not None:
         library.add_special_tokens([end])
+    return library.to_str()
+
+
+def framing(definition: str, before: Sequence[int], after: Sequence[int]) -> str:
+    """A tokenizer.json that puts these tokens round a text, where special tokens are asked for.
+
+    They replace what stood there, which may only have trimmed where tokens say they are.
+    """
+    library = tokenizers.Tokenizer.from_str(definition)
+    names = {library.id_to_token(i): i for i in (*before, *after)}
+    first, second = (
+        [*map(library.id_to_token, before), text, *map(library.id_to_token, after)]
+        for text in ("$A", "$B")
+    )
+    library.post_processor = tokenizers.processors.TemplateProcessing(
+        single=first,
+        pair=[*first, *(f"{part}:1" for part in second)],
+        special_tokens=[*names.items()],
+    )
     return library.to_str()
 
 

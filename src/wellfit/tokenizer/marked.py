@@ -44,6 +44,13 @@ def frame(tokenizer: Tokenizer) -> Frame:
     return Frame(tuple(probe.ids[: texts[0]]), tuple(probe.ids[texts[-1] + 1 :]))
 
 
+def ends_of_text(tokenizer: Tokenizer) -> Frame:
+    """The same round a text that gets a label: where nothing ends it, its end-of-text token."""
+    before, after = frame(tokenizer)
+    eos = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
+    return Frame(before, after or eos)
+
+
 def markup(tokenizer: Tokenizer) -> dict[str, int]:
     """The texts that are special tokens where they stand in a marked text."""
     if not isinstance(tokenizer.codec, LibraryCodec):

@@ -18,7 +18,8 @@ from wellfit.tokenizer.codecs import (
     char_token_bytes,
     library_codec,
 )
-from wellfit.tokenizer.library import as_library, library_token_bytes
+from wellfit.tokenizer.library import as_library, framing, library_token_bytes
+from wellfit.tokenizer.marked import ends_of_text, frame
 from wellfit.tokenizer.tokenizer import END_OF_TEXT, Codec, Kind, Tokenizer
 
 OURS = "wellfit_tokenizer.json"
@@ -29,8 +30,11 @@ _ALONG = (SETTINGS, "special_tokens_map.json", TEMPLATE)  # published files kept
 _NO_LIMIT = int(1e30)  # what transformers writes when a tokenizer has no longest text
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write tokenizer.json, tokenizer_config.json and our own wellfit_tokenizer.json."""
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, labelled: bool = False) -> None:
+    """Write tokenizer.json, tokenizer_config.json and our own wellfit_tokenizer.json.
+
+    Where texts are ``labelled``, transformers too then reads them with the end that is theirs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     end = END_OF_TEXT if tokenizer.eos_id is not None else None
     ours: dict[str, Any] = {"format": 1, "kind": tokenizer.kind, "eos_id": tokenizer.eos_id}
@@ -44,6 +48,8 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
             definition = codec.definition
         case _:
             assert_never(tokenizer.codec)
+    if labelled and ends_of_text(tokenizer) != frame(tokenizer):
+        definition = framing(definition, *ends_of_text(tokenizer))
     settings = _settings(end) | {"split_special_tokens": TEMPLATE not in tokenizer.files}
     files = {SETTINGS: _json(settings), **tokenizer.files}
     files |= {DEFINITION: definition, OURS: _json(ours)}

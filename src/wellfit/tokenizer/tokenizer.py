@@ -117,8 +117,8 @@ class Tokenizer:
             return decode_chars(self.codec, ids)
         return decode_bytes(ids)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, labelled: bool = False) -> None:
         """Write files that ``load_tokenizer`` and transformers' ``AutoTokenizer`` both read."""
         from wellfit.tokenizer.saving import save_tokenizer
 
-        save_tokenizer(self, folder)
+        save_tokenizer(self, folder, labelled=labelled)

@@ -28,7 +28,7 @@ def _line(values, **more):
 
 
 def _parsed(text: str) -> ElementTree.Element:
-    return ElementTree.fromstring(str(text).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" '))
+    return ElementTree.fromstring(str(text).replace("<svg ", f"<svg xmlns={SVG[1:-1]!r} "))
 
 
 def _texts(text: str) -> list[str]:
