@@ -24,7 +24,8 @@ def evaluation_table(scored: Mapping[str, Any]) -> None:
     console.print(f"{scored['run']}, split {scored['split']}: {', '.join(known)}")
     interval = interval_text(scored["ci95"]["loss"], "{:.4f}".format)
     rows = [(f"loss ({scored['loss_unit']})", _number(scored["loss"]), interval, counted)]
-    rows += [(told.name, told.value, told.interval, told.n) for told in measures.told(task, scored)]
+    told = measures.told(task, scored).values()
+    rows += [(metric.name, metric.value, metric.interval, metric.n) for metric in told]
     counting = [(f"{name} loss", _number(x)) for name, x in (scored["baselines"] or {}).items()]
     console.print(table("", "value", "95% interval", "of", rows=[*rows, *counting]))
 

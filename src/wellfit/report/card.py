@@ -114,8 +114,8 @@ def _metrics(summary: Mapping[str, Any], inner: int) -> list[Text]:
     task = summary["task"]
     if task == "language-model":  # its headline says it all
         return []
-    val, test = ({t.key: t for t in measures.told(task, summary[s] or {})} for s in _LOOKED)
-    shown = [t.key for t in measures.telling(task, summary["test"] or summary["val"] or {})]
+    val, test = (measures.told(task, summary[s] or {}) for s in _LOOKED)
+    shown = measures.most_telling(task, test or val)
     found = {"val": val, "test": test, "linear": measures.linear(summary)}
     values = {
         name: [told[key].value if key in told else "" for key in shown]

@@ -61,39 +61,34 @@ class Pace(NamedTuple):
     per_s: float | None
 
 
-def told(task: str, measured: Found) -> list[Told]:
-    """Every metric of an evaluation's dict, the most telling first."""
+def told(task: str, measured: Found) -> dict[str, Told]:
+    """Every metric of an evaluation's dict by its key, the most telling first."""
     found: dict[str, Any] = dict(measured.get("metrics") or {})
     for key in FROM_LOSS.get(task, ()) if "ci95" in measured else ():
         found[key] = {"value": measured[key], "ci95": measured["ci95"][key]}
     per = PER.get(task, "text")
-    out = []
+    out = {}
     for key in sorted(found, key=partial(_rank, task)):
         metric, text = found[key], text_of(key)
         # perplexity and bits are of tokens, the others of texts
         n, what = (metric["n"], "text") if "n" in metric else (measured["n_tokens"], per)
         interval = words.interval_text(metric.get("ci95"), text)
         counted = f"{n:,} {what}{'' if n == 1 else 's'}"
-        out.append(Told(key, name_of(key), text(metric["value"]), interval, counted))
+        out[key] = Told(key, name_of(key), text(metric["value"]), interval, counted)
     return out
 
 
-def telling(task: str, measured: Found) -> list[Told]:
-    """The few metrics that say most about a task; the first of them is its headline."""
-    found = {t.key: t for t in told(task, measured)}
-    return [found[key] for key in most_telling(task, found)]
-
-
 def most_telling(task: str, keys: Iterable[str]) -> list[str]:
-    """Those few of these metrics, the most telling first."""
+    """Those few of these metrics that say most about a task; the first of them is its headline."""
     known = [key for key in keys if _rank(task, key) < len(_TELLING[task])]
     return sorted(known, key=partial(_rank, task))[:_TOLD]
 
 
 def headline(summary: Found, split: str) -> Told | None:
     """The number a run stands for on a split; None where it has not been measured."""
-    found = telling(summary["task"], summary[split]) if summary[split] else []
-    return found[0] if found else None
+    found = told(summary["task"], summary[split] or {})
+    first = most_telling(summary["task"], found)
+    return found[first[0]] if first else None
 
 
 def headline_name(summary: Found) -> str:
@@ -142,8 +137,7 @@ def seen(summary: Found) -> tuple[str, Found]:
 
 def linear(summary: Found) -> dict[str, Told]:
     """What the linear baseline reaches, by metric; empty where there is none."""
-    found = seen(summary)[1].get("linear") or {}
-    return {t.key: t for t in told(summary["task"], found)}
+    return told(summary["task"], seen(summary)[1].get("linear") or {})
 
 
 def text_of(key: str) -> Callable[[Any], str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -21,26 +21,13 @@ from wellfit.report.outcomes import (
 )
 from wellfit.report.provenance import Fact, audit, machine_facts, recipe_lines
 from wellfit.report.templates import asset, page_template
-from wellfit.store import Evaluation, Event, RunView, Sample, final_evaluation, flat_recipe
+from wellfit.store import Evaluation, RunView, flat_recipe
 from wellfit.store.evaluation import perplexity
-from wellfit.units import format_span
 
-_EVIDENCE = 7  # numbers beside the verdict; the others wait behind a click
 _SAMPLES = 6  # shown; the others wait behind a click
-_OF_CLASS = ("precision", "recall", "f1")
-_TILES = 6
-_ROUTINE = ("evaluated", "saved")
 _GRADES = {"stop": (0, "Stop", "stop"), "warn": (1, "Look at this", "warn"),
            "info": (2, "Noted", "plain")}  # fmt: skip
 _SPLITS = ("train", "val", "test")
-
-
-class Tile(NamedTuple):
-    """One number of the run, with what it is and how sure it is."""
-
-    name: str
-    value: str
-    note: str
 
 
 class Row(NamedTuple):
@@ -60,19 +47,6 @@ class Table(NamedTuple):
     folded: Sequence[Row] = ()
 
 
-class Seen(NamedTuple):
-    """Where the model errs on a split: pictures, and examples to read."""
-
-    split: str
-    confusion: Picture | None
-    classes: list[tuple[str, ...]]
-    calibration: Picture | None
-    scatter: Picture | None
-    worst: list[dict[str, str]]
-    writings: list[dict[str, str]]
-    signatures: list[Fact]
-
-
 def page(view: RunView) -> str:
     """The report as one self-contained HTML text.
 
@@ -80,41 +54,45 @@ def page(view: RunView) -> str:
     its own style and its own script, by hash, so nothing in a run's text can do anything.
     """
     css, script = asset("page.css") + asset("chart.css"), asset("page.js")
-    summary, evaluations = view.summary(), view.evaluations()
-    asked, defaults = recipe_lines(view.resolved())
-    shown, folded = _picked(view.samples())
-    final = [e for split in _SPLITS if (e := final_evaluation(evaluations, split))]
-    loss = flat_recipe(view.resolved()).get("task.loss.kind")
-    task, unit = summary["task"], measures.loss_unit(summary, loss)
+    summary, resolved, samples = view.summary(), view.resolved(), view.samples()
+    task, verdict = summary["task"], summary["verdict"] or {}
+    unit = measures.loss_unit(summary, flat_recipe(resolved).get("task.loss.kind"))
+    head, (seen_split, seen) = measures.headline(summary, "test"), measures.seen(summary)
+    asked, defaults = recipe_lines(resolved)
+    shown = _shown(len(samples))
     return page_template().render(
         summary=summary,
         name=view.run.name,
         policy=_policy(css, script),
         css=Markup(css),
         script=Markup(script),
-        header=_header(summary),
-        tiles=_tiles(summary, unit),
+        verdict=verdict,
+        headline=words.headline(summary),
+        evidence=[*_confidence(verdict), *_evidence(verdict, only=words.is_number)],
+        unit=unit,
+        head=head,
+        head_name=measures.headline_name(summary),
+        linear=measures.linear(summary).get(head.key) if head else None,
+        pace=measures.pace(summary, unit),
         views=learning_views(view, unit),
-        curve_rows=_curve_rows(evaluations),
+        curve_rows=_curve_rows(view.evaluations()),
         metric_charts=metric_charts(view, task),
         metrics=_metrics(summary),
-        losses=_losses(summary, unit, final),
+        losses=_losses(summary, unit),
         counting=measures.BASELINES.get(task, measures.PAIRS),
-        basis=_basis(final),
-        seen=_seen(summary),
+        seen_split=seen_split,
+        seen=seen,
+        pictures=_pictures(seen),
         small=small_charts(view, unit),
-        samples=shown,
-        more_samples=folded,
+        samples=[s for i, s in enumerate(samples) if i in shown],
+        more_samples=[s for i, s in enumerate(samples) if i not in shown],
         findings=_findings(summary),
         audit=audit(view.data()),
         asked=asked,
         defaults=defaults,
         machine=machine_facts(view),
-        events=[_event(e) for e in view.events()],
-        notable=[_event(e) for e in view.events() if e.kind not in _ROUTINE],
-        looks=words.times_text(summary["looks_at_test"]),
+        events=view.events(),
         version=__version__,
-        path=str(view.run.path),
         show=f"wellfit runs show {shlex.quote(str(view.run.path))} --json",
     )
 
@@ -131,78 +109,16 @@ def _policy(css: str, script: str) -> str:
     )
 
 
-def _header(summary: Mapping[str, Any]) -> dict[str, Any]:
-    verdict = summary["verdict"] or {}
-    numbers = {k: v for k, v in (verdict.get("evidence") or {}).items() if words.is_number(v)}
-    evidence = [*_confidence(verdict), *_evidence(numbers)]
-    return {
-        **words.headline(summary)._asdict(),
-        "evidence": evidence[:_EVIDENCE],
-        "more_evidence": evidence[_EVIDENCE:],
-        "advice": words.sentence(verdict.get("advice") or ""),
-        "change": _changes(verdict.get("change")),
-        "status": words.title_text(summary["status"]),
-        "began": (summary["began_at"] or "")[:16].replace("T", " "),
-    }
-
-
-def _evidence(found: Mapping[str, Any] | None) -> list[Fact]:
-    return [Fact(*words.named(key, value)) for key, value in words.evidence(found).items()]
+def _evidence(
+    finding: Mapping[str, Any], *, only: Callable[[object], bool] = lambda value: True
+) -> list[Fact]:
+    found = words.evidence(finding.get("evidence"))
+    return [Fact(*words.named(key, value)) for key, value in found.items() if only(value)]
 
 
 def _confidence(finding: Mapping[str, Any]) -> list[Fact]:
     share = finding.get("confidence")
     return [] if share is None else [Fact("confidence", words.confidence(share))]
-
-
-def _tiles(summary: Mapping[str, Any], unit: str) -> list[Tile]:
-    val, best, head = summary["val"], summary["best"], measures.headline(summary, "test")
-    total, epochs, resumed = summary["steps_total"], summary["epochs"], summary["attempts"] - 1
-    best_text = f"best at step {best['step']:,}" if best else "not measured yet"
-    elapsed_s, name = summary["elapsed_s"], measures.headline_name(summary)
-    pace = measures.pace(summary, unit)
-    per = words.capital(pace.per)
-    tiles = [
-        Tile(
-            f"Test, {name}",
-            head.value if head else words.NOTHING,
-            _between(head.interval) if head else "not looked at yet",
-        ),
-        *_linear_tile(summary),
-        Tile(
-            f"Val loss, {unit.split(' per ')[0]}",
-            words.loss_text(summary["final"]["val_loss"]),
-            _between(words.interval_text(val["ci95"]["loss"])) if val else best_text,
-        ),
-        Tile(
-            f"{per}s seen",
-            words.count_text(pace.seen),
-            f"{epochs:.2f} epochs" if epochs is not None else "",
-        ),
-        Tile(
-            "Training time",
-            words.NOTHING if elapsed_s is None else format_span(elapsed_s),
-            f"step {summary['step']:,}" + (f" of {total:,}" if total else ""),
-        ),
-        Tile(
-            "Parameters",
-            words.count_text(summary["parameters"]),
-            f"resumed {words.times_text(resumed)}" if resumed > 0 else "",
-        ),
-        Tile(f"{per}s per second", words.count_text(pace.per_s), "over the whole run"),
-    ]
-    return tiles[:_TILES]
-
-
-def _linear_tile(summary: Mapping[str, Any]) -> list[Tile]:
-    """The linear baseline's share of the headline, beside which the model's has to stand."""
-    head = measures.headline(summary, "test")
-    theirs = measures.linear(summary).get(head.key) if head else None
-    return [Tile("Linear baseline", theirs.value, _between(theirs.interval))] if theirs else []
-
-
-def _between(interval: str) -> str:
-    return f"95%: {interval}" if interval else ""
 
 
 def _metrics(summary: Mapping[str, Any]) -> Table | None:
@@ -211,16 +127,12 @@ def _metrics(summary: Mapping[str, Any]) -> Table | None:
     Without those that follow from the loss, which stand beside it.
     """
     task = summary["task"]
-    found = {
-        s: {t.key: t for t in measures.told(task, {"metrics": (summary[s] or {}).get("metrics")})}
-        for s in _SPLITS
-    }
+    measured = {s: {"metrics": summary[s]["metrics"]} for s in _SPLITS if summary[s]}
+    found = {split: measures.told(task, metrics) for split, metrics in measured.items()}
     if not any(found.values()):
         return None
-    split, _ = measures.seen(summary)
-    columns = {s: found[s] for s in _SPLITS if found[s]}
-    if linear := measures.linear(summary):
-        columns[f"linear on {split}"] = linear
+    found[f"linear on {measures.seen(summary)[0]}"] = measures.linear(summary)
+    columns = {name: told for name, told in found.items() if told}
     keys = list(dict.fromkeys(key for told in columns.values() for key in told))
     first = measures.most_telling(task, keys)
     rows = {
@@ -236,96 +148,65 @@ def _cell(told: measures.Told | None) -> tuple[str, str]:
     return (told.value, told.interval) if told else ("", "")
 
 
-def _losses(summary: Mapping[str, Any], unit: str, final: list[Evaluation]) -> Table:
+def _losses(summary: Mapping[str, Any], unit: str) -> Table:
     """Losses of the splits and of the baselines, with what else follows from a loss."""
-    more, per = measures.FROM_LOSS.get(summary["task"], ()), measures.per_of(unit)
-    counted = [f"{per}s", "documents"][: 1 + bool(more)]
-    columns = ["loss", *map(measures.name_of, more), *counted]
+    more = measures.FROM_LOSS.get(summary["task"], ())
+    counts = {f"{measures.per_of(unit)}s": "n_tokens"}
+    if more:
+        counts["documents"] = "n_documents"
     rows = []
-    for e in final:
-        found = e.as_dict()
-        cells = [
-            (text(found[key]), words.interval_text(found["ci95"][key], text))
-            for key, text in ((key, measures.text_of(key)) for key in ("loss", *more))
-        ]
-        counts = [
-            (f"{n:,}", "") for n, _ in zip((e.n_tokens, e.n_documents), counted, strict=False)
-        ]
-        rows.append(Row(e.split, e.split, [*cells, *counts]))
-    val = next((e for e in final if e.split == "val"), None)
-    notes = [unit] + [""] * len(columns)
-    names = [(words.capital(name), note) for name, note in zip(columns, notes, strict=False)]
-    return Table(names, rows, apart=_baselines(summary, val, more))
+    for split in _SPLITS:
+        if found := summary[split]:
+            told = measures.told(summary["task"], found)
+            loss = words.loss_text(found["loss"]), words.interval_text(found["ci95"]["loss"])
+            counted = [(f"{found[key]:,}", "") for key in counts.values()]
+            rows.append(Row(split, split, [loss, *(_cell(told[key]) for key in more), *counted]))
+    others = [*map(measures.name_of, more), *counts]
+    columns = [("Loss", unit), *((words.capital(name), "") for name in others)]
+    return Table(columns, rows, apart=_baselines(summary, more, blank=len(counts)))
 
 
-def _baselines(
-    summary: Mapping[str, Any], val: Evaluation | None, more: Sequence[str]
-) -> list[Row]:
+def _baselines(summary: Mapping[str, Any], more: Sequence[str], *, blank: int) -> list[Row]:
     """The baselines, best first, in the same units as the losses."""
     known = [(v, name) for name, v in (summary["baselines"] or {}).items() if v is not None]
-    ratio = val.bits_per_byte / val.loss if val and val.loss else None
+    val = summary["val"] or {}
+    ratio = val["bits_per_byte"] / val["loss"] if val.get("loss") and "bits_per_byte" in more else 0
     rows = []
     for value, name in sorted(known):
         cells = {
             "perplexity": words.perplexity_text(perplexity(value)),
-            "bits_per_byte": words.loss_text(None if ratio is None else value * ratio),
+            "bits_per_byte": words.loss_text(value * ratio if ratio else None),
         }
-        found = [words.loss_text(value), *(cells[key] for key in more), *[""] * (1 + bool(more))]
+        found = [words.loss_text(value), *(cells[key] for key in more), *[""] * blank]
         rows.append(Row(name, "none", [(cell, "") for cell in found]))
     return rows
 
 
-def _seen(summary: Mapping[str, Any]) -> Seen:
-    split, found = measures.seen(summary)
-    confusion, bins, points = (found.get(k) for k in ("confusion", "calibration", "scatter"))
-    target = (found.get("targets") or ["target"])[0]
-    classes = [
-        (str(c.get("label", c.get("name"))), *(words.loss_text(c[k]) for k in _OF_CLASS),
-         f"{c['n']:,}")
-        for c in found.get("per_class") or []
-    ]  # fmt: skip
-    return Seen(
-        split,
-        confusion_picture(confusion) if confusion else None,
-        classes,
-        calibration_picture(bins) if bins else None,
-        scatter_picture(points, target) if points else None,
-        [{**w, "loss": words.loss_text(w["loss"])} for w in found.get("worst") or []],
-        found.get("writings") or [],
-        [Fact(measures.name_of(k), v) for k, v in (found.get("signatures") or {}).items()],
-    )
+def _pictures(seen: Mapping[str, Any]) -> dict[str, Picture]:
+    """Where the model errs, as far as it can be drawn."""
+    found = {}
+    if matrix := seen.get("confusion"):
+        found["confusion"] = confusion_picture(matrix)
+    if bins := seen.get("calibration"):
+        found["calibration"] = calibration_picture(bins)
+    if points := seen.get("scatter"):
+        found["scatter"] = scatter_picture(points, (seen.get("targets") or ["target"])[0])
+    return found
 
 
-def _basis(final: list[Evaluation]) -> str:
-    if not final:
-        return ""
-    where = "the whole split" if final[-1].basis == "full split" else "a fixed part of each split"
-    at = " and ".join(f"{step:,}" for step in sorted({e.checkpoint_step for e in final}))
-    return f"Measured on {where}, with the weights of step {at}; the interval is 95%."
+def _curve_rows(evaluations: list[Evaluation]) -> list[tuple[int, list[Evaluation | None]]]:
+    """The learning curves as numbers: what train and val were at each step.
+
+    For those who cannot or would not read a chart.
+    """
+    train, val = ({e.step: e for e in curve(evaluations, split)} for split in ("train", "val"))
+    return [(step, [train.get(step), val.get(step)]) for step in sorted({*train, *val})]
 
 
-def _curve_rows(evaluations: list[Evaluation]) -> list[list[str]]:
-    """The learning curves as numbers, for those who cannot or would not read a chart."""
-    curves: dict[str, list[Evaluation]] = {s: curve(evaluations, s) for s in _SPLITS[:2]}
-    by = {(split, e.step): e for split, found in curves.items() for e in found}
-    rows = []
-    for step in sorted({step for _, step in by}):
-        cells = [f"{step:,}"]
-        for split in curves:
-            e = by.get((split, step))
-            cells.append(words.loss_text(e.loss if e else None))
-            cells.append(words.interval_text((e.loss_lo, e.loss_hi)) if e else "")
-        rows.append(cells)
-    return rows
-
-
-def _picked(samples: list[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """The first, the last and some between, evenly; and the rest."""
-    if len(samples) <= _SAMPLES:
-        return samples, []
-    kept = {round(i * (len(samples) - 1) / (_SAMPLES - 1)) for i in range(_SAMPLES)}
-    folded = [s for i, s in enumerate(samples) if i not in kept]
-    return [samples[i] for i in sorted(kept)], folded
+def _shown(n: int) -> set[int]:
+    """Which of n samples are shown: the first, the last and some between, evenly."""
+    few = min(n, _SAMPLES)
+    return {round(i * (n - 1) / max(1, few - 1)) for i in range(few)}
 
 
 def _findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -333,29 +214,11 @@ def _findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     verdict = (summary["verdict"] or {}).get("code")
     found = [
         {
-            "code": f.get("code", ""),
-            "grade": _GRADES.get(f.get("severity", ""), (3, "Noted", "plain")),
-            "claim": words.sentence(str(f.get("claim", ""))),
-            "advice": words.sentence(str(f.get("advice", ""))),
-            "change": _changes(f.get("change")),
-            "source": f.get("source") or "",
-            "evidence": [*_evidence(f.get("evidence")), *_confidence(f)],
+            **finding,
+            "grade": _GRADES.get(finding["severity"], (3, "Noted", "plain")),
+            "facts": [*_evidence(finding), *_confidence(finding)],
         }
-        for f in summary["findings"]
-        if f.get("code") != verdict
+        for finding in summary["findings"]
+        if finding["code"] != verdict
     ]
-    return sorted(found, key=lambda f: f["grade"][0])
-
-
-def _changes(change: Mapping[str, Any] | None) -> list[str]:
-    """Recipe changes as they are typed after ``wellfit train RECIPE``."""
-    return [words.override_text(key, value) for key, value in (change or {}).items()]
-
-
-def _event(event: Event) -> dict[str, str]:
-    return {
-        "kind": event.kind,
-        "step": f"{event.step:,}",
-        "at": event.at[:19].replace("T", " "),
-        "facts": words.fact_text(event.facts) if event.facts else "",
-    }
+    return sorted(found, key=lambda finding: finding["grade"][0])
