@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from wellfit.report import measures, words
@@ -24,21 +22,7 @@ _INDENT = "  "
 _LOOKED = ("val", "test")
 
 
-@dataclass(frozen=True, slots=True)
-class _Card:
-    summary: Mapping[str, Any]
-    unit: str  # of the losses
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(options.max_width, _WIDEST)
-        for number, block in enumerate(_blocks(self.summary, self.unit, width)):
-            if number:
-                yield Text("")
-            for row in block:
-                yield words.drawn(Text(_INDENT) + row, options)
-
-
-def card(view: RunView) -> _Card:
+def card(view: RunView) -> words.Drawing:
     """The run's card, as wide as the terminal; every number on it is in ``summary()``.
 
     Print it with ``soft_wrap=True``: paths and commands are there to be copied, so they go on
@@ -46,15 +30,16 @@ def card(view: RunView) -> _Card:
     """
     summary = view.summary()
     loss = flat_recipe(view.resolved()).get("task.loss.kind")
-    return _Card(summary, measures.loss_unit(summary, loss))
+    unit = measures.loss_unit(summary, loss)
+    return words.Drawing(partial(_rows, summary, unit), _WIDEST)
 
 
-def card_text(view: RunView, *, width: int = 80) -> str:
-    """The card as plain text."""
-    console = Console(file=io.StringIO(), width=width, color_system=None, soft_wrap=False)
-    with console.capture() as captured:
-        console.print(card(view), soft_wrap=True)
-    return "\n".join(row.rstrip() for row in captured.get().splitlines()) + "\n"
+def _rows(summary: Mapping[str, Any], unit: str, width: int) -> Iterator[Text]:
+    for number, block in enumerate(_blocks(summary, unit, width)):
+        if number:
+            yield Text("")
+        for row in block:
+            yield Text(_INDENT) + row
 
 
 def _blocks(summary: Mapping[str, Any], unit: str, width: int) -> list[list[Text]]:
@@ -82,10 +67,9 @@ def _verdict(summary: Mapping[str, Any], inner: int) -> list[Text]:
     told, verdict = words.headline(summary), summary["verdict"] or {}
     head = Text(told.title, style=f"bold {_COLOURS[told.tone]}")
     if verdict.get("confidence") is not None:
-        head.append(
-            f"   confidence {words.confidence(verdict['confidence'])}", style="not bold dim"
-        )
-    numbers = words.evidence(verdict.get("evidence"))
+        sure = words.confidence(verdict["confidence"])
+        head.append(f"   confidence {sure}", style="not bold dim")
+    numbers = words.evidence(verdict)
     deciding = [" ".join(words.named(k, numbers[k])) for k in numbers if k in words.DECIDING]
     blocks = numbers.get("n_val_blocks")
     # The verdict compares the same blocks over time; the table below is of whole splits.
@@ -154,19 +138,17 @@ def _effort(summary: Mapping[str, Any], unit: str, inner: int) -> list[Text]:
 
 def _table(summary: Mapping[str, Any], unit: str) -> list[Text]:
     """Losses of the splits with their intervals, and the baselines under them."""
-    rows = [Text(f"loss, {unit}", style="dim")]
+    rows = []
     for split in ("train", *_LOOKED):
-        found = summary[split]
-        if found:
-            row = Text.assemble(
-                split.ljust(_NAME), (words.loss_text(found["loss"]).rjust(8), "bold")
-            )
+        if found := summary[split]:
+            loss = words.loss_text(found["loss"]).rjust(8)
             between = words.interval_text(found["ci95"]["loss"])
-            rows.append(row.append(f"   95%: {between}" if between else "", style="dim"))
-    known = {key: value for key, value in (summary["baselines"] or {}).items() if value is not None}
-    for name, value in sorted(known.items(), key=lambda item: float(item[1])):
+            told = (f"   95%: {between}" if between else "", "dim")
+            rows.append(Text.assemble(split.ljust(_NAME), (loss, "bold"), told))
+    known = [(v, name) for name, v in (summary["baselines"] or {}).items() if v is not None]
+    for value, name in sorted(known):
         rows.append(Text(name.ljust(_NAME) + words.loss_text(value).rjust(8), style="dim"))
-    return rows if len(rows) > 1 else []
+    return [Text(f"loss, {unit}", style="dim"), *rows] if rows else []
 
 
 def _writing(summary: Mapping[str, Any], inner: int) -> list[Text]:
@@ -195,11 +177,8 @@ def _sample(summary: Mapping[str, Any], inner: int) -> list[Text]:
 
 
 def _paths(summary: Mapping[str, Any]) -> list[Text]:
-    return [
-        Text.assemble((name.ljust(8), "dim"), path)
-        for name, path in summary["paths"].items()
-        if path
-    ]
+    known = [(name, path) for name, path in summary["paths"].items() if path]
+    return [Text.assemble((name.ljust(8), "dim"), path) for name, path in known]
 
 
 def _next(summary: Mapping[str, Any]) -> list[Text]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from wellfit.report import measures
 from wellfit.report.scale import padded
@@ -77,18 +78,10 @@ def small_charts(view: RunView, unit: str) -> list[SmallChart]:
             continue
         # the first gradients are far larger than all others, and would flatten them
         top = float(np.quantile(finite, 0.995 if name == "grad_norm" else 1.0)) * 1.08
-        frame = Frame(
-            f"{title} over steps",
-            unit,
-            width=360,
-            height=230,
-            labels=False,
-            x_range=(0, max(1, int(steps[-1]))),
-            y_range=(0.0, top or 1.0),
-        )
+        frame = _small(f"{title} over steps", unit, steps, (0.0, top or 1.0))
         chart = line_chart([Line(title.lower(), steps, values, digits=digits)], frame)
         note = f"{what} {count_text(float(np.quantile(finite, quantile)))}"
-        found.append(SmallChart(title, note, Markup(chart)))
+        found.append(SmallChart(title, note, chart))
     return found
 
 
@@ -101,19 +94,17 @@ def metric_charts(view: RunView, task: str) -> list[SmallChart]:
         steps, values = view.series(f"val/{key}")
         if np.isfinite(values).sum() < 2 or len(found) == 3:
             continue
-        frame = Frame(
-            f"{name} of val over steps",
-            "on val",
-            width=360,
-            height=230,
-            labels=False,
-            x_range=(0, max(1, int(steps[-1]))),
-            y_range=padded(*(reach([values]) or (0.0, 1.0))),
-        )
+        held = padded(*(reach([values]) or (0.0, 1.0)))
+        frame = _small(f"{name} of val over steps", "on val", steps, held)
         chart = line_chart([Line(name, steps, values, tone="val", dots=True)], frame)
         last = measures.text_of(key)(float(values[-1]))
-        found.append(SmallChart(capital(name), f"last {last}", Markup(chart)))
+        found.append(SmallChart(capital(name), f"last {last}", chart))
     return found
+
+
+def _small(title: str, unit: str, steps: NDArray[np.int64], y: tuple[float, float]) -> Frame:
+    x = (0, max(1, int(steps[-1])))
+    return Frame(title, unit, width=360, height=230, labels=False, x_range=x, y_range=y)
 
 
 def _curves(view: RunView, evaluations: list[Evaluation], baselines: dict[str, float]) -> _Curves:
@@ -169,7 +160,7 @@ def _close_frame(curves: _Curves, frame: Frame, last: int) -> Frame | None:
 
 def _view(name: str, curves: _Curves, frame: Frame) -> View:
     papers = frame, replace(frame, width=360, height=300)
-    wide, narrow = (Markup(line_chart(frame=paper, **curves._asdict())) for paper in papers)
+    wide, narrow = (line_chart(frame=paper, **curves._asdict()) for paper in papers)
     return View(name, wide, narrow)
 
 

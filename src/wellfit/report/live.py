@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from wellfit.report.measures import name_of, per_of, text_of
-from wellfit.report.words import ASCII, count_text, drawn, loss_text, wrapped
+from wellfit.report.words import ASCII, Drawing, count_text, loss_text, wrapped
 from wellfit.units import format_span
 
 _WIDEST = 108  # beyond this, numbers drift apart
@@ -45,20 +45,9 @@ class LiveState:
 _BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 
 
-@dataclass(frozen=True, slots=True)
-class _Panel:
-    state: LiveState
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = min(options.max_width, _WIDEST)
-        for row in _rows(self.state, width):
-            row.truncate(width)
-            yield drawn(row, options)
-
-
-def panel(state: LiveState) -> _Panel:
+def panel(state: LiveState) -> Drawing:
     """The run as a panel that fits the terminal, with or without colour."""
-    return _Panel(state)
+    return Drawing(partial(_rows, state), _WIDEST)
 
 
 def line_header(unit: str = "nats per token") -> str:
@@ -105,7 +94,10 @@ def _rows(state: LiveState, width: int) -> list[Text]:
         _sample(state.sample, width),
     ]
     gap = Text("")
-    return [gap, *(row for block in blocks if block for row in (*block, gap))]
+    rows = [gap, *(row for block in blocks if block for row in (*block, gap))]
+    for row in rows:
+        row.truncate(width)
+    return rows
 
 
 def _progress(state: LiveState, width: int) -> list[Text]:

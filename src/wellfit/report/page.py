@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -57,6 +57,7 @@ def page(view: RunView) -> str:
     summary, resolved, samples = view.summary(), view.resolved(), view.samples()
     task, verdict = summary["task"], summary["verdict"] or {}
     unit = measures.loss_unit(summary, flat_recipe(resolved).get("task.loss.kind"))
+    numbers = {k: v for k, v in words.evidence(verdict).items() if words.is_number(v)}
     head, (seen_split, seen) = measures.headline(summary, "test"), measures.seen(summary)
     asked, defaults = recipe_lines(resolved)
     shown = _shown(len(samples))
@@ -68,7 +69,7 @@ def page(view: RunView) -> str:
         script=Markup(script),
         verdict=verdict,
         headline=words.headline(summary),
-        evidence=[*_confidence(verdict), *_evidence(verdict, only=words.is_number)],
+        evidence=[*_confidence(verdict), *_facts(numbers)],
         unit=unit,
         head=head,
         head_name=measures.headline_name(summary),
@@ -109,11 +110,8 @@ def _policy(css: str, script: str) -> str:
     )
 
 
-def _evidence(
-    finding: Mapping[str, Any], *, only: Callable[[object], bool] = lambda value: True
-) -> list[Fact]:
-    found = words.evidence(finding.get("evidence"))
-    return [Fact(*words.named(key, value)) for key, value in found.items() if only(value)]
+def _facts(found: Mapping[str, Any]) -> list[Fact]:
+    return [Fact(*words.named(key, value)) for key, value in found.items()]
 
 
 def _confidence(finding: Mapping[str, Any]) -> list[Fact]:
@@ -216,7 +214,7 @@ def _findings(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             **finding,
             "grade": _GRADES.get(finding["severity"], (3, "Noted", "plain")),
-            "facts": [*_evidence(finding), *_confidence(finding)],
+            "facts": [*_facts(words.evidence(finding)), *_confidence(finding)],
         }
         for finding in summary["findings"]
         if finding["code"] != verdict

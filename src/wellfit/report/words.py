@@ -6,10 +6,11 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from wellfit.units import format_bytes, format_count, format_span
@@ -90,9 +91,9 @@ def title_text(code: str) -> str:
     return _TITLES.get(code) or code.replace("-", " ").capitalize()
 
 
-def evidence(found: Mapping[str, Any] | None) -> dict[str, Any]:
+def evidence(finding: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers behind a claim, those that decide it first."""
-    found = found or {}
+    found = finding.get("evidence") or {}
     return {key: found[key] for key in (*DECIDING, *found) if key in found}
 
 
@@ -221,11 +222,18 @@ def override_text(key: str, value: Any) -> str:
     return f"{key}={shlex.quote(str(value))}"
 
 
-def drawn(row: Text, options: ConsoleOptions) -> Text:
-    """The row as this terminal can show it."""
-    if options.ascii_only or options.legacy_windows:
-        row.plain = row.plain.translate(ASCII)
-    return row
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Something for a terminal: rows that are made for its width when they are printed."""
+
+    rows: Callable[[int], Iterable[Text]]
+    widest: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for row in self.rows(min(options.max_width, self.widest)):
+            if options.ascii_only or options.legacy_windows:
+                row.plain = row.plain.translate(ASCII)
+            yield row
 
 
 def harmless(text: str) -> str:

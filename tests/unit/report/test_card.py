@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from tests.example_run import build_example_run
-from wellfit.report import card, card_text, next_commands
-from wellfit.store import Record, read_run
+from wellfit.report import card, next_commands
+from wellfit.store import Record, RunView, read_run
 from wellfit.units import format_count, format_span
 
 KINDS = ["well-fit", "overfit", "diverged", "running", "classify", "regress", "complete"]
@@ -22,6 +22,14 @@ KINDS = ["well-fit", "overfit", "diverged", "running", "classify", "regress", "c
 def views(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     return {kind: read_run(build_example_run(root / kind, kind=kind).path) for kind in KINDS}
+
+
+def card_text(view: RunView, *, width: int = 80) -> str:
+    """The card as plain text."""
+    console = Console(file=io.StringIO(), width=width, color_system=None, soft_wrap=False)
+    with console.capture() as captured:
+        console.print(card(view), soft_wrap=True)
+    return "\n".join(row.rstrip() for row in captured.get().splitlines()) + "\n"
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from wellfit.report import Frame, Level, Line, Mark, Moment, line_chart
-from wellfit.report.svg import spread, thinned
+from wellfit.report.svg import Frame, Level, Line, Mark, Moment, line_chart, spread, thinned
 
 FRAME = Frame("Loss over steps", "loss, nats", x_range=(0, 100), y_range=(1.0, 4.0))
 SVG = "{http://www.w3.org/2000/svg}"

@@ -85,11 +85,11 @@ def test_the_numbers_that_decide_come_first():
     found = {"n_evaluations": 20, "mark_loss": 2.4, "gain_per_tenth": 0.01, "train_loss": 1.4,
              "best_step": 640, "best_val_loss": 1.5, "val_loss": 1.6}  # fmt: skip
     # what a verdict rests on before what was counted on the way
-    assert list(words.evidence(found)) == [
+    assert list(words.evidence({"evidence": found})) == [
         "val_loss", "train_loss", "best_val_loss", "best_step", "gain_per_tenth", "mark_loss",
         "n_evaluations",
     ]  # fmt: skip
-    assert words.evidence(None) == {}
+    assert words.evidence({}) == {}
 
 
 def test_wrapping_keeps_line_ends_and_folds_long_words():
