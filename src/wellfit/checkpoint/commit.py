@@ -54,20 +54,23 @@ class Committed:
 
 def committed(root: Path, kind: str = "step") -> list[Committed]:
     """The committed checkpoints of a kind, oldest first.  Verifies nothing."""
-    found = []
-    for path in root.iterdir() if root.is_dir() else ():
-        match = _NAME.fullmatch(path.name)
-        if match and match[1] == kind and path.is_dir():
-            found.append(Committed(int(match[2]), int(match[3] or 1), kind, path))
-    return sorted(found)
+    found = (_found(path) for path in root.glob(f"{kind}-*"))
+    return sorted(checkpoint for checkpoint in found if checkpoint is not None)
 
 
 def named(root: Path, name: str) -> Committed:
     """The committed checkpoint of that name.  Raises ``CheckpointError`` when it is not there."""
-    match = _NAME.fullmatch(name)
-    if match is None or not (root / name).is_dir():
+    found = _found(root / name)
+    if found is None:
         raise CheckpointError(f"there is no checkpoint {name} under {root}")
-    return Committed(int(match[2]), int(match[3] or 1), match[1], root / name)
+    return found
+
+
+def _found(path: Path) -> Committed | None:
+    match = _NAME.fullmatch(path.name)
+    if match is None or not path.is_dir():
+        return None
+    return Committed(int(match[2]), int(match[3] or 1), match[1], path)
 
 
 def commit(root: Path, step: int, contents: Contents, *, kind: str = "step") -> Committed:
@@ -89,11 +92,9 @@ def commit(root: Path, step: int, contents: Contents, *, kind: str = "step") -> 
             # A tensor that is a view of a larger one would drag its whole storage along.
             save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, file)
             files[file.name] = _seal(file)
-        _write(temporary / "state.json", contents.state)
-        files["state.json"] = _seal(temporary / "state.json")
+        files["state.json"] = _write(temporary / "state.json", contents.state)
         manifest = {"format": FORMAT, "kind": kind, "step": step, "generation": generation}
         _write(temporary / "manifest.json", {**manifest, "files": files})
-        _seal(temporary / "manifest.json")
         sync_directory(temporary)
         final = root / name
         temporary.rename(final)
@@ -183,8 +184,9 @@ def sweep(root: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _write(file: Path, value: dict[str, Any]) -> None:
+def _write(file: Path, value: dict[str, Any]) -> dict[str, Any]:
     file.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    return _seal(file)
 
 
 def _seal(file: Path) -> dict[str, Any]:

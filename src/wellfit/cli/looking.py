@@ -82,12 +82,13 @@ def report(
 ) -> None:
     """Write the run's report.html: one file, no network."""
     from wellfit.report import page
-    from wellfit.store import RunDir, read_run, write_text_atomic
+    from wellfit.store import read_run, write_text_atomic
 
-    run_dir = RunDir.open(run)
-    write_text_atomic(run_dir.report, page(read_run(run)))
-    sys.stdout.write(f"{run_dir.report}\n")
-    if open_ and not webbrowser.open(run_dir.report.as_uri()):
+    view = read_run(run)
+    file = view.run.report
+    write_text_atomic(file, page(view))
+    sys.stdout.write(f"{file}\n")
+    if open_ and not webbrowser.open(file.as_uri()):
         say("no browser could be opened here; open the file above yourself")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from wellfit.cli import printing
 from wellfit.report import LiveState, Screen, line, line_header, panel
 from wellfit.units import format_count
 
@@ -88,8 +88,7 @@ class Lines(Screen):
 
     def say(self, text: str) -> None:
         """Print a line."""
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        printing.say(text)
 
     def show(self, state: LiveState, *, now: bool = False) -> None:
         """A line every few seconds, and at each evaluation."""

@@ -12,17 +12,9 @@ from numpy.typing import NDArray
 
 from wellfit.report import measures
 from wellfit.report.scale import padded
-from wellfit.report.svg import Frame, Level, Line, Mark, Moment, line_chart, part, reach
+from wellfit.report.svg import Frame, Level, Line, Mark, Moment, Picture, line_chart, part, reach
 from wellfit.report.words import capital, count_text
 from wellfit.store import Evaluation, RunView, Series, best_evaluation
-
-
-class View(NamedTuple):
-    """One way to look at the learning curves, drawn for a wide and for a narrow page."""
-
-    name: str
-    wide: Markup
-    narrow: Markup
 
 
 class SmallChart(NamedTuple):
@@ -40,7 +32,7 @@ class _Curves(NamedTuple):
     moments: list[Moment]
 
 
-def learning_views(view: RunView, unit: str) -> list[View]:
+def learning_views(view: RunView, unit: str) -> list[Picture]:
     """Train and val over the whole run, over its later part, and over powers of ten of steps."""
     evaluations, baselines = view.evaluations(), view.facts().get("baselines") or {}
     curves = _curves(view, evaluations, baselines)
@@ -112,17 +104,9 @@ def _curves(view: RunView, evaluations: list[Evaluation], baselines: dict[str, f
     lines = [Line("batch loss", steps, losses, tone="step", faint=True)]
     for split in ("train", "val"):
         if ours := curve(evaluations, split):
-            lines.append(
-                Line(
-                    split,
-                    np.array([e.step for e in ours], dtype=np.int64),
-                    np.array([e.loss for e in ours]),
-                    tone=split,
-                    lo=np.array([e.loss_lo for e in ours]),
-                    hi=np.array([e.loss_hi for e in ours]),
-                    dots=True,
-                )
-            )
+            at = np.array([e.step for e in ours], dtype=np.int64)
+            loss, lo, hi = np.array([(e.loss, e.loss_lo, e.loss_hi) for e in ours]).T
+            lines.append(Line(split, at, loss, tone=split, lo=lo, hi=hi, dots=True))
     best = best_evaluation(evaluations)
     marks = [] if best is None else [Mark(best.step, best.loss, f"best, step {best.step:,}")]
     levels = [Level(name, value) for name, value in baselines.items() if math.isfinite(value)]
@@ -158,10 +142,10 @@ def _close_frame(curves: _Curves, frame: Frame, last: int) -> Frame | None:
     return replace(frame, x_range=(start, last), y_range=padded(lo, hi, 0.08))
 
 
-def _view(name: str, curves: _Curves, frame: Frame) -> View:
+def _view(name: str, curves: _Curves, frame: Frame) -> Picture:
     papers = frame, replace(frame, width=360, height=300)
     wide, narrow = (line_chart(frame=paper, **curves._asdict()) for paper in papers)
-    return View(name, wide, narrow)
+    return Picture(wide, narrow, name)
 
 
 def _step_label(tokens: Series, unit: str) -> str:

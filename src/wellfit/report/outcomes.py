@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
 from wellfit.report.scale import padded
-from wellfit.report.svg import Frame, Plot, plotted
+from wellfit.report.svg import Frame, Picture, Plot, plotted
 from wellfit.report.templates import picture
 
 _MOST_LABELS = 20
@@ -23,14 +23,6 @@ _LONGEST = 16  # letters of a label
 _STRONGEST = 0.5  # of a cell, so that its count can be read
 _WIDE, _WIDER, _NARROW = 460, 700, 322
 _FEW = 12  # labels find room on half a page
-
-
-class Picture(NamedTuple):
-    """A picture for a wide and for a narrow page, with a note on what it shows."""
-
-    wide: Markup
-    narrow: Markup
-    note: str
 
 
 def confusion_picture(found: Mapping[str, Any]) -> Picture:

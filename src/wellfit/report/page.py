@@ -13,13 +13,9 @@ from markupsafe import Markup
 from wellfit import __version__
 from wellfit.report import measures, words
 from wellfit.report.charts import curve, learning_views, metric_charts, small_charts
-from wellfit.report.outcomes import (
-    Picture,
-    calibration_picture,
-    confusion_picture,
-    scatter_picture,
-)
+from wellfit.report.outcomes import calibration_picture, confusion_picture, scatter_picture
 from wellfit.report.provenance import Fact, audit, machine_facts, recipe_lines
+from wellfit.report.svg import Picture
 from wellfit.report.templates import asset, page_template
 from wellfit.store import Evaluation, RunView, flat_recipe
 from wellfit.store.evaluation import perplexity
@@ -63,11 +59,9 @@ def page(view: RunView) -> str:
     shown = _shown(len(samples))
     return page_template().render(
         summary=summary,
-        name=view.run.name,
         policy=_policy(css, script),
         css=Markup(css),
         script=Markup(script),
-        verdict=verdict,
         headline=words.headline(summary),
         evidence=[*_confidence(verdict), *_facts(numbers)],
         unit=unit,

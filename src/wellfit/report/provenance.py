@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from wellfit.report import words
 from wellfit.store import RunView
-from wellfit.units import format_bytes
 
 _SPLITS = ("train", "val", "test")
+Explained = dict[str, Any]  # a line of resolved.yaml: key, value, origin, reason, source
 _EMPTY: tuple[object, ...] = (None, "", [], {}, ())
 
 
@@ -27,16 +27,6 @@ class Audit(NamedTuple):
     columns: list[str]
     table: list[tuple[str, list[str]]]
     facts: list[Fact]
-
-
-class Line(NamedTuple):
-    """A key of the recipe with its value, where that came from and why."""
-
-    key: str
-    value: str
-    origin: str
-    reason: str
-    source: str
 
 
 def audit(data: Mapping[str, Any]) -> Audit:
@@ -83,21 +73,15 @@ def _cell(name: str, value: Any) -> str:
     return f"{value:,}" if type(value) is int else words.fact_text(value)
 
 
-def recipe_lines(resolved: Mapping[str, Any]) -> tuple[list[Line], list[Line]]:
+def recipe_lines(resolved: Mapping[str, Any]) -> tuple[list[Explained], list[Explained]]:
     """What was asked for or worked out; and what was left at its default."""
     lines = [
-        Line(
-            str(line.get("key", "")),
-            words.value_text(line.get("value")),
-            # the recipe's own name is enough: its folder is of no use elsewhere
-            PurePosixPath(str(line.get("origin") or "")).name,
-            str(line.get("reason") or ""),
-            str(line.get("source") or ""),
-        )
+        # the recipe's own name is enough: its folder is of no use elsewhere
+        {**line, "origin": PurePosixPath(str(line["origin"])).name}
         for line in resolved.get("explained") or []
     ]
-    asked = [line for line in lines if line.origin != "default"]
-    return asked, [line for line in lines if line.origin == "default"]
+    asked = [line for line in lines if line["origin"] != "default"]
+    return asked, [line for line in lines if line["origin"] == "default"]
 
 
 def machine_facts(view: RunView) -> list[Fact]:
@@ -112,9 +96,5 @@ def machine_facts(view: RunView) -> list[Fact]:
     }
     if isinstance(command := known.get("command"), list):
         known["command"] = " ".join(map(str, command))  # as it was typed
-    return [
-        Fact(words.key_text(key.removesuffix("_bytes")), format_bytes(value))
-        if key.endswith("_bytes") and words.is_number(value)
-        else Fact(words.key_text(key), words.fact_text(value))
-        for key, value in known.items()
-    ]
+    named = (words.named(key, value) for key, value in known.items())
+    return [Fact(name, words.fact_text(text)) for name, text in named]

@@ -102,6 +102,14 @@ class Plot(NamedTuple):
         return "end" if self.x(step) > (self.x.at_lo + self.x.at_hi) / 2 else "start"
 
 
+class Picture(NamedTuple):
+    """A picture for a wide and for a narrow page, and what is to be said of it."""
+
+    wide: Markup
+    narrow: Markup
+    caption: str
+
+
 class _Curve(NamedTuple):
     """A line as it is drawn: band and path in the units of the page, dots in those of the axes."""
 

@@ -73,6 +73,7 @@ _FILTERS: dict[str, Callable[..., str | list[str]]] = {
     "sentence": lambda text: words.sentence(str(text or "")),
     "capital": words.capital,
     "title_text": words.title_text,
+    "value": words.value_text,
     "fact": words.fact_text,
     "metric": measures.name_of,
     "changes": _changes,

@@ -112,9 +112,7 @@ def capital(name: str) -> str:
 
 def loss_text(value: float | None) -> str:
     """A loss or bits per byte: three decimals, the most that an interval usually supports."""
-    if value is None:
-        return NOTHING
-    return f"{value:.3f}"  # nan and inf say so themselves
+    return NOTHING if value is None else f"{value:.3f}"  # nan and inf say so themselves
 
 
 def perplexity_text(value: float | None) -> str:

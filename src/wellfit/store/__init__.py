@@ -12,19 +12,16 @@ Series that readers know by name: ``loss``, ``grad_norm``, ``lr``, ``tokens_per_
 """
 
 from wellfit.store.evaluation import Basis, Evaluation, Split, Unit
-from wellfit.store.lock import is_locked, locked
-from wellfit.store.record import EventKind, Record, Status
+from wellfit.store.lock import locked
+from wellfit.store.record import Record, Status
 from wellfit.store.rundir import RunDir, new_run_path, sync_directory, write_text_atomic
 from wellfit.store.runs import diff_runs, flat_recipe, list_runs
 from wellfit.store.summary import best_evaluation, counted_by, final_evaluation
-from wellfit.store.view import Attempt, Event, RunView, Sample, Series, read_run
+from wellfit.store.view import RunView, Sample, Series, read_run
 
 __all__ = [
-    "Attempt",
     "Basis",
     "Evaluation",
-    "Event",
-    "EventKind",
     "Record",
     "RunDir",
     "locked",
@@ -39,7 +36,6 @@ __all__ = [
     "diff_runs",
     "final_evaluation",
     "flat_recipe",
-    "is_locked",
     "list_runs",
     "new_run_path",
     "read_run",

@@ -200,15 +200,13 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _check_format(connection: sqlite3.Connection, db: Path) -> int:
     found = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if found > FORMAT:
+    if found not in (0, FORMAT):
+        when, what = "an earlier", "Read it with that version; environment.json beside it names it"
+        if found > FORMAT:
+            when, what = "a later", "Bring this one up to date with: pip install -U wellfit"
         raise RunError(
-            f"{db} was written by a later wellfit (record format {found}, this reads {FORMAT}). "
-            "Bring this one up to date with: pip install -U wellfit"
-        )
-    if 0 < found < FORMAT:
-        raise RunError(
-            f"{db} was written by an earlier wellfit (record format {found}, this reads {FORMAT}). "
-            "Read it with that version; environment.json beside it names it"
+            f"{db} was written by {when} wellfit (record format {found}, this reads {FORMAT}). "
+            f"{what}"
         )
     # user_version alone would not touch the log or the tables
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]

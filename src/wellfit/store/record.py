@@ -196,10 +196,8 @@ def _to_json(value: object) -> str:
 
 
 def _plain(value: object) -> object:
-    match value:
-        case np.generic() | np.ndarray():
-            return value.tolist()
-        case Path():
-            return str(value)
-        case _:
-            raise TypeError(f"{value!r} ({type(value).__name__}) cannot be kept in a record")
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{value!r} ({type(value).__name__}) cannot be kept in a record")

@@ -17,10 +17,7 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
     one damaged run does not hide the others.
     """
     found: list[dict[str, Any]] = []
-    folders = sorted(Path(root).iterdir()) if Path(root).is_dir() else []
-    for folder in folders:
-        if not (folder / "run.db").is_file():
-            continue
+    for folder in sorted(db.parent for db in Path(root).glob("*/run.db")):
         try:
             found.append(read_run(folder).summary())
         except WellfitError as e:

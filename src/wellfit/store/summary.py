@@ -12,6 +12,8 @@ from wellfit.units import per_second
 if TYPE_CHECKING:
     from wellfit.store.view import RunView, Sample
 
+_FACTS = ("steps_total", "verdict", "baselines", "parameters", "budget", "seed")
+
 
 def summarize(view: RunView) -> dict[str, Any]:
     """What ``wellfit runs show --json`` prints; safe for every JSON reader (no NaN, no Inf: null).
@@ -32,7 +34,6 @@ def summarize(view: RunView) -> dict[str, Any]:
             "began_at": attempts[0].began_at if attempts else None,
             "attempts": len(attempts),
             "step": _last_step(view),
-            "steps_total": facts.get("steps_total"),
             **_seen(facts.get("task"), tokens, elapsed_s),
             "epochs": tokens / epoch_tokens if tokens is not None and epoch_tokens else None,
             "elapsed_s": elapsed_s,
@@ -40,16 +41,12 @@ def summarize(view: RunView) -> dict[str, Any]:
             "final": {f"{s}_loss": e and e.loss for s, e in final.items() if s != "test"},
             **{split: e and e.as_dict() for split, e in final.items()},
             "looks_at_test": len(view.events("looked-at-test")),
-            "verdict": facts.get("verdict"),
+            **{key: facts.get(key) for key in _FACTS},
             "task": facts.get("task", "language-model"),
             "unit": facts.get("unit", "nats"),
-            "baselines": facts.get("baselines"),
             "outcomes": facts.get("outcomes", {}),
             "findings": view.findings(),
             "sample": _sample(view.samples(), final["test"] or final["val"]),
-            "parameters": facts.get("parameters"),
-            "budget": facts.get("budget"),
-            "seed": facts.get("seed"),
             "machine": facts.get("machine") or view.environment().get("machine"),
             "paths": {
                 "run": str(run.path),

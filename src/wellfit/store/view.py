@@ -22,8 +22,6 @@ from wellfit.store.summary import summarize
 # What happened is history and stays, though the steps around it are made again.  Above all a
 # look at the test split counts however often the run went back behind it.
 HISTORY = ("started", "resumed", "fell-back", "looked-at-test", "stopped", "diverged")
-# A conclusion drawn by an older attempt is not one about the run as it stands.
-_CONCLUSIONS = ("verdict",)
 
 
 class Series(NamedTuple):
@@ -54,15 +52,12 @@ class Sample(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One start of the run, by whom and from which step."""
+    """One start of the run, and from which step."""
 
     attempt: int
     from_step: int
     status: str
     began_at: str
-    pid: int
-    host: str
-    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,15 +123,14 @@ class RunView:
         """The facts of the run, as last set."""
         newest = max((a.attempt for a in self.attempts()), default=0)
         rows = self._ask("SELECT attempt, key, value FROM facts ORDER BY attempt")
-        return {
-            key: json.loads(value)
-            for attempt, key, value in rows
-            if attempt == newest or key not in _CONCLUSIONS
-        }
+        # a verdict that an older attempt came to is not one about the run as it stands
+        standing = [(k, v) for attempt, k, v in rows if attempt == newest or k != "verdict"]
+        return {key: json.loads(value) for key, value in standing}
 
     def attempts(self) -> list[Attempt]:
         """Every start of the run, in order."""
-        return [Attempt(*row) for row in self._ask("SELECT * FROM attempts ORDER BY attempt")]
+        columns = ", ".join(Attempt._fields)
+        return [Attempt(*row) for row in self._ask(f"SELECT {columns} FROM attempts ORDER BY 1")]
 
     @property
     def status(self) -> str:

@@ -54,7 +54,7 @@ def test_of_many_labels_the_most_confused_are_shown():
     picture = confusion_picture({"labels": names, "counts": counts.tolist()})
     # the two that are mistaken for each other are among them, in their own order
     assert _cells(picture.wide)["label3", "label27"] == 9 and len(_cells(picture.wide)) == 21
-    assert "20 of 30 labels" in picture.note
+    assert "20 of 30 labels" in picture.caption
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 1), (3, 3), (7, 11), (480, 500)])
@@ -72,7 +72,7 @@ def test_reliability_by_hand():
     ]
     picture = calibration_picture(bins)
     # 1300 of 1400 texts are off by 20 points
-    assert "18.6 points apart" in picture.note
+    assert "18.6 points apart" in picture.caption
     # an empty bin is not drawn, a full one with its count
     assert picture.wide.count("<circle") == 2 and ">1.3k</text>" in picture.wide
     dots = re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', picture.wide)
@@ -95,7 +95,7 @@ def test_a_perfect_prediction_lies_on_the_diagonal():
     line = re.search(r'class="level" x1="(\d+)" y1="(\d+)" x2="(\d+)" y2="(\d+)"', picture.wide)
     ax, ay, bx, by = map(float, line.groups())
     # both axes have one scale; what is not a number is left out
-    assert len(dots) == 3 and "3 texts" in picture.note
+    assert len(dots) == 3 and "3 texts" in picture.caption
     assert all(abs(ay + (x - ax) / (bx - ax) * (by - ay) - y) < 0.2 for x, y in dots)
 
 

@@ -37,8 +37,8 @@ def test_defaults_are_apart_from_what_somebody_decided():
     decided, defaults = recipe_lines({"explained": EXPLAINED})
     # each line once
     assert len(decided) + len(defaults) == len(EXPLAINED)
-    assert {line.origin for line in defaults} == {"default"}
-    assert "optim.lr" in {line.key for line in decided}
+    assert {line["origin"] for line in defaults} == {"default"}
+    assert "optim.lr" in {line["key"] for line in decided}
 
 
 def test_the_folder_of_a_recipe_is_left_out():
@@ -46,4 +46,4 @@ def test_the_folder_of_a_recipe_is_left_out():
         {"explained": [{"key": "a", "value": 1, "origin": "/x/y/r.yaml:3:4"}]}
     )
     # it says nothing on another machine
-    assert decided[0].origin == "r.yaml:3:4"
+    assert decided[0]["origin"] == "r.yaml:3:4"

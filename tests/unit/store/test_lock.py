@@ -11,7 +11,8 @@ import threading
 import pytest
 
 from wellfit.errors import RunError
-from wellfit.store import RunDir, is_locked, locked
+from wellfit.store import RunDir, locked
+from wellfit.store.lock import is_locked
 
 HOLD = """
 import sys, time
