@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from wellfit import checkpoint as ck
 
 CALLS = [
-    (sys.modules["wellfit.checkpoint.commit"], "save_file"),
+    (ck, "save_file"),
     (os, "fsync"),
     (Path, "mkdir"),
     (Path, "chmod"),

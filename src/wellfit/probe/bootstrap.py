@@ -24,11 +24,10 @@ class Interval(NamedTuple):
 
 
 class Units(NamedTuple):
-    """Sums and counts of the resampling units, and what those are."""
+    """Sums and counts of the resampling units."""
 
     totals: np.ndarray  # float64
     counts: np.ndarray  # int64
-    kind: str  # "document" or "block"
 
 
 def units_of(totals: np.ndarray, counts: np.ndarray, documents: np.ndarray) -> Units:
@@ -39,9 +38,9 @@ def units_of(totals: np.ndarray, counts: np.ndarray, documents: np.ndarray) -> U
     """
     found, group_of = np.unique(documents, return_inverse=True)
     if not _ENOUGH_DOCUMENTS <= len(found) < len(totals):
-        return Units(totals, counts, "block")
+        return Units(totals, counts)
     summed = np.bincount(group_of, weights=totals)
-    return Units(summed, np.bincount(group_of, weights=counts).astype(np.int64), "document")
+    return Units(summed, np.bincount(group_of, weights=counts).astype(np.int64))
 
 
 def resamples(n: int, *, seed: int = 0) -> Iterator[np.ndarray]:

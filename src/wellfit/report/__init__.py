@@ -1,6 +1,6 @@
 """What a run looks like: a page, a card for the terminal, a live panel.  Never imports torch."""
 
-from wellfit.report.card import card, next_commands
+from wellfit.report.card import card
 from wellfit.report.live import LiveState, line, line_header, panel
 from wellfit.report.page import page
 from wellfit.report.screen import NoScreen, Screen
@@ -12,7 +12,6 @@ __all__ = [
     "card",
     "line",
     "line_header",
-    "next_commands",
     "page",
     "panel",
 ]

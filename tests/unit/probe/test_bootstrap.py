@@ -59,7 +59,6 @@ def test_one_block_has_no_interval() -> None:
 def test_blocks_of_one_document_move_together() -> None:
     totals, counts = np.arange(60.0), np.full(60, 2)
     units = units_of(totals, counts, np.repeat(np.arange(30), 2))
-    assert units.kind == "document"
     assert units.totals.tolist() == [4 * i + 1 for i in range(30)]
     assert units.counts.tolist() == [4] * 30
 
@@ -67,5 +66,4 @@ def test_blocks_of_one_document_move_together() -> None:
 @pytest.mark.parametrize("documents", [np.repeat(np.arange(3), 20), np.arange(60)])
 def test_few_documents_or_one_a_block_leave_the_blocks(documents: np.ndarray) -> None:
     units = units_of(np.arange(60.0), np.full(60, 2), documents)
-    assert units.kind == "block"
     assert len(units.totals) == 60

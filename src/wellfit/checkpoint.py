@@ -1,4 +1,6 @@
-"""Write a checkpoint so that a crash at any instant leaves the old state or the new one.
+"""The commit protocol: what is on disk is whole, or it is not there.
+
+A crash at any instant leaves the old state or the new one.
 
     .tmp-step-00001200-<random>/   written and synced file by file, then a manifest with the
                                    size and sha256 of every file, then the directory itself
@@ -123,9 +125,8 @@ def verify(checkpoint: Committed) -> None:
     for name, wanted in files.items():
         found = _fingerprint(path / name)
         if found != wanted:
-            raise CheckpointError(
-                f"{path / name}: does not match its manifest ({_differs(wanted, found)})"
-            )
+            why = _differs(wanted, found)
+            raise CheckpointError(f"{path / name}: does not match its manifest ({why})")
 
 
 def load(checkpoint: Committed) -> Contents:
