@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.corpora import write, write_jsonl
+from tests.meta.source_tree import ROOT
 from wellfit.cli.main import main
 from wellfit.store import read_run
 
@@ -95,8 +96,9 @@ FILES: dict[str, Callable[[Path], Path]] = {
     "complete": complete_file, "chat": chat_file, "classify": classify_file,
     "regress": regress_file,
 }  # fmt: skip
-PER = {
-    "complete": "learned token", "chat": "learned token", "classify": "text", "regress": "text",
+LOSS_UNITS = {
+    "complete": "nats per learned token", "chat": "nats per learned token",
+    "classify": "nats per text", "regress": "squared deviations per text",
 }  # fmt: skip
 METRICS = {
     "complete": "exact_match", "chat": "chrf", "classify": "accuracy", "regress": "pearson",
@@ -115,17 +117,23 @@ def test_a_task_goes_from_a_file_to_a_report(task: str, tmp_path: Path) -> None:
     assert found.code == 0, found.err
     assert [p for p in found.json["problems"] if "too few for an interval" not in p] == []
     assert len(found.json["preview"]) == 3
+    # and tells nothing that is not documented
+    rows = (ROOT / "docs" / "data.md").read_text().splitlines()
+    row = next(row for row in rows if row.startswith("| `examples` |"))
+    assert [key for key in found.json["audit"]["examples"] if f"`{key}`" not in row] == []
     done = typed("train", recipe, *small, "--run", run)
     # it learns
     assert done.code == 0, done.err
     # its speed counts what its loss is of
-    assert f"{PER[task].split()[-1]}s_per_s" in found.json and f"{PER[task]}s/s" in done.err
+    per = LOSS_UNITS[task].partition(" per ")[2]
+    assert f"{per.split()[-1]}s_per_s" in found.json and f"{per}s/s" in done.err
     looks = [e.loss for e in read_run(run).evaluations("val") if e.basis == "fixed blocks"]
     assert looks[-1] < 0.9 * looks[0]
-    scored = typed("eval", run, "--json").json
+    scored, told = typed("eval", run, "--json").json, typed("eval", run).out
     metric = scored["metrics"][METRICS[task]]
     # its own metric is measured, with interval and count
     low, high = metric["ci95"]
+    assert LOSS_UNITS[task] == scored["loss_unit"] and f"loss ({LOSS_UNITS[task]}) " in told
     assert low <= metric["value"] <= high and metric["n"] > 10
     said = typed("sample", run, "red cat dog 1", "--tokens", "8", "--temperature", "0")
     # and it answers

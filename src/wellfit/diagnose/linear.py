@@ -8,6 +8,8 @@ from typing import Any
 from wellfit.diagnose.finding import Finding
 from wellfit.report import measures
 
+Known = Mapping[str, Any]
+
 _OPENINGS = {
     "better": "Better than",
     "worse": "Worse than",
@@ -20,9 +22,7 @@ _WAYS = {
 _AT_REST = ("well-fit", "overfit")  # more steps of the same model are not what to try
 
 
-def beside_linear(
-    finding: Finding, linear: Mapping[str, Any], recipe: Mapping[str, Any]
-) -> Finding:
+def beside_linear(finding: Finding, linear: Known, recipe: Known) -> Finding:
     """The verdict on fit, and how the model stands to a linear model on the texts of val.
 
     ``linear`` holds the baseline's metrics and ``against``: ours minus theirs by a bootstrap over
@@ -47,7 +47,7 @@ def beside_linear(
     return _behind(found, recipe) if against["verdict"] == "worse" else found
 
 
-def _behind(finding: Finding, recipe: Mapping[str, Any]) -> Finding:
+def _behind(finding: Finding, recipe: Known) -> Finding:
     """What to do about a model that loses."""
     kind, advice, change = recipe.get("model.kind"), finding.advice, finding.change
     ways = [way for name, way in _WAYS.items() if name != kind]
@@ -57,7 +57,7 @@ def _behind(finding: Finding, recipe: Mapping[str, Any]) -> Finding:
         change = {} if kind == "ngrams" else {"model.kind": "ngrams"}
     else:
         advice = f"{advice} {better}"
-    code, claim = finding.code, finding.claim
-    if code == "well-fit":
-        code, claim = "underfit", claim.replace("Well fit", "Underfit", 1)
-    return finding._replace(code=code, severity="warn", claim=claim, advice=advice, change=change)
+    if finding.code == "well-fit":
+        claim = finding.claim.replace("Well fit", "Underfit", 1)
+        finding = finding._replace(code="underfit", claim=claim)
+    return finding._replace(severity="warn", advice=advice, change=change)

@@ -72,9 +72,8 @@ def line(state: LiveState) -> str:
         format_span(state.elapsed_s),
         _left_text(state),
     )
-    row = "".join(
-        cell.rjust(width) for cell, (_, width) in zip(cells, _columns(state.unit), strict=True)
-    )
+    columns = _columns(state.unit)
+    row = "".join(cell.rjust(width) for cell, (_, width) in zip(cells, columns, strict=True))
     return row.translate(ASCII)  # as a log is read by anything
 
 

@@ -25,7 +25,7 @@ def summarize(view: RunView) -> dict[str, Any]:
     tokens, elapsed_s = _last(view, "tokens"), _last(view, "elapsed_s")
     epoch_tokens, best = facts.get("epoch_tokens"), best_evaluation(evaluations)
     final = {split: final_evaluation(evaluations, split) for split in ("train", "val", "test")}
-    run = view.run
+    run, counted = view.run, counted_by(facts.get("task"))
     summary = json.dumps(
         {
             "run": str(run.path),
@@ -34,7 +34,9 @@ def summarize(view: RunView) -> dict[str, Any]:
             "began_at": attempts[0].began_at if attempts else None,
             "attempts": len(attempts),
             "step": _last_step(view),
-            **_seen(facts.get("task"), tokens, elapsed_s),
+            **dict.fromkeys(("tokens_seen", "tokens_per_s", "texts_seen", "texts_per_s")),
+            f"{counted}_seen": None if tokens is None else int(tokens),
+            f"{counted}_per_s": per_second(tokens, elapsed_s) if tokens and elapsed_s else None,
             "epochs": tokens / epoch_tokens if tokens is not None and epoch_tokens else None,
             "elapsed_s": elapsed_s,
             "best": best and {"step": best.step, "val_loss": best.loss},
@@ -57,17 +59,6 @@ def summarize(view: RunView) -> dict[str, Any]:
     )
     found: dict[str, Any] = json.loads(summary, parse_constant=lambda not_finite: None)
     return found
-
-
-def _seen(task: str | None, seen: float | None, elapsed_s: float | None) -> dict[str, Any]:
-    """What the loss counted, and how much a second: tokens, or the texts of a labelled task."""
-    counted = counted_by(task)
-    found = dict.fromkeys(("tokens_seen", "tokens_per_s", "texts_seen", "texts_per_s"))
-    return {
-        **found,
-        f"{counted}_seen": None if seen is None else int(seen),
-        f"{counted}_per_s": per_second(seen, elapsed_s) if seen and elapsed_s else None,
-    }
 
 
 def counted_by(task: str | None) -> Literal["tokens", "texts"]:

@@ -81,15 +81,10 @@ def framing(definition: str, before: Sequence[int], after: Sequence[int]) -> str
     They replace what stood there, which may only have trimmed where tokens say they are.
     """
     library = tokenizers.Tokenizer.from_str(definition)
-    names = {library.id_to_token(i): i for i in (*before, *after)}
-    first, second = (
-        [*map(library.id_to_token, before), text, *map(library.id_to_token, after)]
-        for text in ("$A", "$B")
-    )
+    first, last = ([(library.id_to_token(i), i) for i in ids] for ids in (before, after))
     library.post_processor = tokenizers.processors.TemplateProcessing(
-        single=first,
-        pair=[*first, *(f"{part}:1" for part in second)],
-        special_tokens=[*names.items()],
+        single=[*(name for name, _ in first), "$A", *(name for name, _ in last)],
+        special_tokens=[*first, *last],
     )
     return library.to_str()
 
