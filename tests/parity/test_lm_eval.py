@@ -1,26 +1,25 @@
-"""The lm-eval harness gives an exported model the scores that we give it, by its own tasks."""
+"""The lm-eval harness gives an exported model the scores that `wellfit eval` gives it.
+
+By its own tasks, on the same files; they skip themselves where lm-eval is not installed.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tokenizers
 
 from tests.tiny_models import SHAPES, random_decoder
-from wellfit.evaluate.likelihood import (
-    Question,
-    Reader,
-    last_words,
-    minimal_pairs,
-    multiple_choice,
-    perplexity,
-)
+from wellfit.evaluate.likelihood import Reader, perplexities, strided
 from wellfit.model import write_published
 from wellfit.tokenizer import bpe_tokenizer
+from wellfit.train.score import score_benchmark
 
 # what the harness and the libraries below it warn of is not ours to mend
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -51,8 +50,7 @@ def by_lm_eval(
     """The harness's own task, with its data taken from a file of ours."""
     lm_eval = pytest.importorskip("lm_eval")
     yaml = pytest.importorskip("yaml")
-    data = folder.parent / f"{task}.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = written(folder, task, rows)
     tasks = Path(lm_eval.__file__).parent / "tasks"
     name = {"blimp": "blimp/_template_yaml", "lambada": "lambada/lambada_openai.yaml"}
     found = tasks / name.get(task, f"{task}/{task}.yaml")
@@ -73,43 +71,85 @@ def by_lm_eval(
     return {key.removesuffix(",none"): value for key, value in result.items()}
 
 
+def written(folder: Path, task: str, rows: list[dict[str, Any]]) -> Path:
+    data = folder.parent / f"{task}.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return data
+
+
+def ours(folder: Path, task: str, rows: list[dict[str, Any]], name: str = "") -> dict[str, Any]:
+    """What the command says of the same file."""
+    return score_benchmark(folder, written(folder, task, rows), name or task)
+
+
 def test_lambada(exported) -> None:
-    folder, reader = exported
+    folder, _ = exported
     rng = np.random.default_rng(2)
     # some longer than the context of 32 tokens
-    texts = [sentence(rng, n)[:-1] for n in rng.integers(3, 40, 60)]
-    theirs = by_lm_eval(folder, "lambada", [{"text": text} for text in texts])
-    ours = last_words(reader, texts)
-    assert ours["accuracy"].value == theirs["acc"]
-    assert ours["perplexity"].value == pytest.approx(theirs["perplexity"], rel=1e-5)
+    rows = [{"text": sentence(rng, n)[:-1]} for n in rng.integers(3, 40, 60)]
+    theirs = by_lm_eval(folder, "lambada", rows)
+    found = ours(folder, "lambada", rows)
+    assert found["n_cut"] > 5
+    assert found["metrics"]["accuracy"]["value"] == theirs["acc"]
+    assert found["metrics"]["perplexity"]["value"] == pytest.approx(theirs["perplexity"], rel=1e-5)
 
 
 def test_blimp(exported) -> None:
-    folder, reader = exported
+    folder, _ = exported
     rng = np.random.default_rng(3)
-    pairs = [(sentence(rng, n), sentence(rng, n)) for n in rng.integers(3, 9, 80)]
-    rows = [{"sentence_good": good, "sentence_bad": bad} for good, bad in pairs]
+    sizes, uids = rng.integers(3, 9, 80), ["some"] * 40 + ["other"] * 40
+    rows = [
+        {"sentence_good": sentence(rng, n), "sentence_bad": sentence(rng, n), "UID": uid}
+        for n, uid in zip(sizes, uids, strict=True)
+    ]
     theirs = by_lm_eval(folder, "blimp", rows)
-    ours = minimal_pairs(reader, pairs, ["some"] * 40 + ["other"] * 40)
-    assert ours["accuracy"].value == theirs["acc"]
-    groups = [ours[f"accuracy_{name}"].value for name in ("some", "other")]
-    assert np.mean(groups) == pytest.approx(theirs["acc"])
+    found = ours(folder, "blimp", rows)
+    assert found["metrics"]["accuracy"]["value"] == theirs["acc"]
+    some = by_lm_eval(folder, "blimp", rows[:40])
+    assert found["groups"]["UID"]["some"]["accuracy"]["value"] == some["acc"]
 
 
 def test_hellaswag(exported) -> None:
-    folder, reader = exported
+    folder, _ = exported
     rng = np.random.default_rng(4)
-    questions = [
-        Question(sentence(rng, n) + " It", [sentence(rng, m) for m in rng.integers(1, 9, 4)], n % 4)
+    rows = [
+        {
+            "query": sentence(rng, n) + " It",
+            "choices": [sentence(rng, m) for m in rng.integers(1, 9, 4)],
+            "gold": int(n % 4),
+        }
         for n in rng.integers(3, 30, 60)
     ]
-    rows = [{"query": q.context, "choices": q.endings, "gold": int(q.answer)} for q in questions]
     # the files at hand are preprocessed already
     plain = {"process_docs": None, "doc_to_target": "{{gold}}"}
     theirs = by_lm_eval(folder, "hellaswag", rows, **plain)
-    ours = multiple_choice(reader, questions)
-    assert ours["accuracy"].value == theirs["acc"]
-    assert ours["accuracy_norm"].value == theirs["acc_norm"]
+    found = ours(folder, "hellaswag", rows, "multiple-choice")["metrics"]
+    assert found["accuracy"]["value"] == theirs["acc"]
+    assert found["accuracy_norm"]["value"] == theirs["acc_norm"]
+
+
+def test_a_tokenizer_that_begins_every_text(exported, tmp_path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(exported[0], folder)
+    (folder / "wellfit_tokenizer.json").unlink()  # now it is anyone's
+    file, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    library = tokenizers.Tokenizer.from_file(str(file))
+    begin = "!"  # a token that the model has a vector for
+    processor = tokenizers.processors.TemplateProcessing
+    library.post_processor = processor(f"{begin} $A", None, [(begin, library.token_to_id(begin))])
+    library.save(str(file))
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "bos_token": begin}))
+    rng = np.random.default_rng(6)
+    rows = [{"text": sentence(rng, n)[:-1]} for n in rng.integers(3, 40, 30)]
+    theirs = by_lm_eval(folder, "lambada", rows)
+    found = ours(folder, "lambada", rows)["metrics"]["perplexity"]["value"]
+    assert found == pytest.approx(theirs["perplexity"], rel=1e-5)
+    # without it the words are not equally likely
+    plain = ours(exported[0], "lambada", rows)["metrics"]["perplexity"]["value"]
+    assert found != pytest.approx(plain, rel=0.01)
+    pairs = [{"sentence_good": sentence(rng, 6), "sentence_bad": sentence(rng, 6)} for _ in rows]
+    theirs = by_lm_eval(folder, "blimp", pairs)
+    assert ours(folder, "blimp", pairs)["metrics"]["accuracy"]["value"] == theirs["acc"]
 
 
 def test_wikitext(exported) -> None:
@@ -124,6 +164,10 @@ def test_wikitext(exported) -> None:
     }
     theirs = by_lm_eval(folder, "wikitext", [{"page": page} for page in pages], **config)
     # the harness reads windows side by side, the last one as long as the context allows
-    ours = perplexity(reader, pages, stride=32)
-    for name in ("word_perplexity", "byte_perplexity"):
-        assert np.log(ours[name].value) == pytest.approx(np.log(theirs[name]), rel=0.02)
+    windows = strided(reader, reader.tokenizer.encode_batch(pages), stride=32)
+    sizes = {
+        "word": [len(page.split()) for page in pages],
+        "byte": [len(p.encode()) for p in pages],
+    }
+    for name, metric in perplexities(windows, **{k: sum(v) for k, v in sizes.items()}).items():
+        assert np.log(metric.value) == pytest.approx(np.log(theirs[name]), rel=0.02)

@@ -16,6 +16,9 @@ from wellfit.units import format_span
 
 def evaluation_table(scored: Mapping[str, Any]) -> None:
     """One evaluation: each number with its interval and count."""
+    if "benchmark" in scored:
+        _benchmark_table(scored)
+        return
     console, task = _console(), str(scored["task"])
     counted = f"{scored['n_tokens']:,} {measures.PER.get(task, 'text')}s"
     known = [counted, *([f"{scored['n_bytes']:,} bytes"] if task == "language-model" else [])]
@@ -30,6 +33,18 @@ def evaluation_table(scored: Mapping[str, Any]) -> None:
         table.add_row(told.name, told.value, told.interval, told.n)
     for name, value in (scored["baselines"] or {}).items():
         table.add_row(f"{name} loss", _number(value, ".4f"))
+    console.print(table)
+
+
+def _benchmark_table(scored: Mapping[str, Any]) -> None:
+    """The answers to a benchmark: all in all, then by what groups it coarsest."""
+    table = Table("", "value", "95% interval", "of", box=None, pad_edge=False)
+    parts = {"": scored["metrics"], **next(iter(scored["groups"].values()), {})}
+    for group, metrics in parts.items():
+        for told in measures.told("language-model", {"metrics": metrics}):
+            table.add_row(f"{group} {told.name}".strip(), told.value, told.interval, told.n)
+    console = _console()
+    console.print(f"{scored['run']}, {scored['benchmark']} in {scored['split']}")
     console.print(table)
 
 
