@@ -87,23 +87,25 @@ def strided(reader: Reader, documents: Sequence[np.ndarray], *, stride: int) -> 
     """Score documents, given as tokens, through windows that move on by ``stride`` tokens.
 
     Each document is read alone, as a text without context is.  After its first window each of
-    its tokens has at least context - stride tokens before it; with a stride of the whole context
-    the windows stand side by side.
+    its tokens has at least context - stride tokens before it; the last window reaches back as far
+    as the others, so that with a stride of the whole context this is the harness's own way.
     """
     context = reader.context
     if not 1 <= stride <= context:
         raise ConfigError([f"stride {stride}: write 1 to {context}, the context of this model"])
     _, alone = _begins(reader.tokenizer)
-    rows, firsts, owners = [], [], []
+    rows, firsts, counts, owners = [], [], [], []
     for number, document in enumerate(documents):
         ids = _after(alone, document)
-        starts = range(0, max(1, len(ids) - 1 - context + stride), stride)
-        rows += [ids[start : start + context + 1] for start in starts]
-        firsts += [1 if start == 0 else context + 1 - stride for start in starts]
-        owners += [number] * len(starts)
-    firsts_W = np.array(firsts, int)
-    counts_W = np.maximum(np.fromiter(map(len, rows), int, len(rows)) - firsts_W, 0)
-    return Windows(_scored(reader, rows, firsts_W).nats, counts_W, np.array(owners, int))
+        ends = [*range(context + 1, len(ids), stride), len(ids)]
+        for done, end in zip([1, *ends], ends, strict=False):
+            start = max(0, end - context - 1)
+            rows.append(ids[start:end])
+            firsts.append(done - start)
+            counts.append(max(0, end - done))
+            owners.append(number)
+    nats_W = _scored(reader, rows, np.array(firsts, int)).nats
+    return Windows(nats_W, np.array(counts, int), np.array(owners, int))
 
 
 def loss_interval(windows: Windows) -> Interval:
