@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -15,8 +16,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.tiny_models import SHAPES, random_decoder, tiny_tokenizer
 from wellfit.cli.main import main
 from wellfit.config import Stop
+from wellfit.model import Outputs, write_published
 
 
 class Answer(NamedTuple):
@@ -316,3 +319,88 @@ def _wait_for(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() - t0 < 120, "waited two minutes for nothing"
         time.sleep(0.05)
+
+
+BENCHMARK_KEYS = set(
+    "run step split task benchmark context n n_cut n_partial metrics groups".split()
+)
+
+
+def test_a_run_and_its_export_answer_a_benchmark_alike(
+    trained: Path, tmp_path: Path, wellfit
+) -> None:
+    pairs = [("the cat sees", "cat the sees"), ("a dog likes", "dgo a likes")]
+    rows = [{"sentence_good": good, "sentence_bad": bad} for good, bad in pairs * 10]
+    for i, row in enumerate(rows):
+        row["UID"] = "order" if i % 2 == 0 else "spelling"
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ["--benchmark", "blimp", "--data", data]
+    found = wellfit("eval", trained, *asked, "--json").json
+    assert found.keys() == BENCHMARK_KEYS
+    assert (found["benchmark"], found["n"], found["n_cut"]) == ("blimp", 20, 0)
+    # letters in an order that no word has are found unlikely after 60 steps
+    assert found["groups"]["UID"]["spelling"]["accuracy"] == {"value": 1, "ci95": [1, 1], "n": 10}
+    out = tmp_path / "model"
+    assert wellfit("export", trained, "--to", "hf", out).code == 0
+    again = wellfit("eval", out, *asked, "--json").json
+    assert (again["metrics"], again["groups"]) == (found["metrics"], found["groups"])
+    table = wellfit("eval", trained, *asked)
+    assert "spelling accuracy" in table.out and "10 texts" in table.out
+    assert table.err == ""
+
+
+def test_questions_that_are_cut_are_never_cut_silently(
+    trained: Path, tmp_path: Path, wellfit
+) -> None:
+    data = tmp_path / "l.jsonl"
+    texts = ["the cat", "the " * 12 + "cat", "the " + "cat" * 20]
+    data.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    found = wellfit("eval", trained, "--benchmark", "lambada", "--data", data, "--json")
+    assert (found.json["n"], found.json["n_cut"], found.json["n_partial"]) == (3, 2, 1)
+    assert "of 3 questions 2 were cut in front, of 1 even the part" in found.err
+    assert "looks back 32 tokens" in found.err
+
+
+def test_a_stride_gives_every_token_context(trained: Path, corpus: Path, wellfit) -> None:
+    plain = wellfit("eval", trained, "--json").json
+    found = wellfit("eval", trained, "--stride", 8, "--json").json
+    # the contract of eval holds with a stride too
+    assert plain.keys() <= found.keys() and found["stride"] == 8
+    assert found["n_tokens"] == plain["n_tokens"]
+    assert found["loss"] < plain["loss"]
+    nats, n_bytes = found["loss"] * found["n_tokens"], found["n_bytes"]
+    metrics = found["metrics"]
+    assert metrics["byte_perplexity"]["value"] == pytest.approx(math.exp(nats / n_bytes))
+    lo, hi = metrics["word_perplexity"]["ci95"]
+    assert lo < metrics["word_perplexity"]["value"] < hi
+    # on a text too, and as a table
+    same = wellfit("eval", trained / "model", "--data", corpus, "--stride", 32, "--json").json
+    assert same["metrics"]["word_perplexity"]["n"] == len(corpus.read_text().split())
+    table = wellfit("eval", trained, "--stride", 8).out
+    assert "word perplexity" in table and f"{metrics['word_perplexity']['n']:,} words" in table
+    wide = wellfit("eval", trained, "--stride", 33)
+    assert (wide.code, "write 1 to 32" in wide.err) == (2, True)
+
+
+def test_options_that_do_not_go_together_are_named(trained: Path, corpus: Path, wellfit) -> None:
+    for words in (
+        ["--benchmark", "blimp"],
+        ["--benchmark", "blimp", "--data", corpus, "--stride", 4],
+    ):
+        found = wellfit("eval", trained, *words)
+        assert found.code == 2
+        assert "--benchmark goes with --data" in found.err
+
+
+def test_a_classifier_is_no_judge_of_texts(tmp_path: Path, corpus: Path, wellfit) -> None:
+    labelled = dataclasses.replace(SHAPES["llama"], outputs=2, pool="mean")
+    meant = Outputs(("no", "yes"), "single_label_classification")
+    folder = tmp_path / "model"
+    write_published(folder, random_decoder(labelled), tiny_tokenizer(separate=True), outputs=meant)
+    data = tmp_path / "l.jsonl"
+    data.write_text('{"text": "a cat"}\n')
+    for words in (["--benchmark", "lambada", "--data", data], ["--data", corpus]):
+        found = wellfit("eval", folder, *words)
+        assert found.code == 2
+        assert "gives texts labels" in found.err and "name a language model" in found.err

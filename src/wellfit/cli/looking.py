@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from wellfit.cli.printing import as_json, put, say, show_card
 from wellfit.cli.training import Json
+from wellfit.errors import ConfigError
 
 Run = Annotated[Path, typer.Argument(help="The directory of a run.")]
 Target = Annotated[
@@ -29,18 +31,38 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option("--data", help="Score this text instead of a split of the run.")
     ] = None,
+    benchmark: Annotated[
+        Literal["lambada", "blimp", "multiple-choice"] | None,
+        typer.Option("--benchmark", help="What --data holds: questions to be answered."),
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option("--stride", min=1, help="Move the context on by so many tokens at a time."),
+    ] = None,
     json: Json = False,
-) -> int:
-    """Measure a model: loss, perplexity and bits per byte, each with its 95% interval."""
+) -> None:
+    """Measure a model: its loss on text, or its answers to a benchmark, with 95% intervals."""
     from wellfit.cli.tables import evaluation_table
-    from wellfit.train.score import score_run, score_text
+    from wellfit.train.score import score_benchmark, score_run, score_text
 
-    scored = score_text(target, data) if data is not None else score_run(target, split)
-    if json:
-        as_json(scored)
+    if benchmark is not None:
+        if data is None or stride is not None:
+            raise ConfigError(["--benchmark goes with --data FILE of questions, and no --stride"])
+        scored = score_benchmark(target, data, benchmark)
+        _say_what_was_cut(scored)
+    elif data is not None:
+        scored = score_text(target, data, stride=stride)
     else:
-        evaluation_table(scored)
-    return 0
+        scored = score_run(target, split, stride=stride)
+    put(scored, evaluation_table, json=json)
+
+
+def _say_what_was_cut(scored: Mapping[str, Any]) -> None:
+    n, cut, partial = (scored[key] for key in ("n", "n_cut", "n_partial"))
+    if cut:
+        said = f"of {n:,} questions {cut:,} were cut in front"
+        also = f", of {partial:,} even the part that is scored" if partial else ""
+        say(f"{said}{also}: the model looks back {scored['context']:,} tokens and no further")
 
 
 def sample(

@@ -16,6 +16,9 @@ from wellfit.units import format_span
 
 def evaluation_table(scored: Mapping[str, Any]) -> None:
     """One evaluation: each number with its interval and count."""
+    if "benchmark" in scored:
+        _benchmark_table(scored)
+        return
     console, task = plain_console(), str(scored["task"])
     counted = f"{scored['n_tokens']:,} {measures.PER.get(task, 'text')}s"
     known = [counted, *([f"{scored['n_bytes']:,} bytes"] if task == "language-model" else [])]
@@ -28,6 +31,19 @@ def evaluation_table(scored: Mapping[str, Any]) -> None:
     rows += [(metric.name, metric.value, metric.interval, metric.n) for metric in told]
     counting = [(f"{name} loss", _number(x)) for name, x in (scored["baselines"] or {}).items()]
     console.print(table("", "value", "95% interval", "of", rows=[*rows, *counting]))
+
+
+def _benchmark_table(scored: Mapping[str, Any]) -> None:
+    """The answers to a benchmark: all in all, then by what groups it coarsest."""
+    parts = {"": scored["metrics"], **next(iter(scored["groups"].values()), {})}
+    rows = [
+        (f"{group} {told.name}".strip(), told.value, told.interval, told.n)
+        for group, metrics in parts.items()
+        for told in measures.told("language-model", {"metrics": metrics}).values()
+    ]
+    console = plain_console()
+    console.print(f"{scored['run']}, {scored['benchmark']} in {scored['split']}")
+    console.print(table("", "value", "95% interval", "of", rows=rows))
 
 
 def runs_table(found: Sequence[Mapping[str, Any]], root: Path) -> None:

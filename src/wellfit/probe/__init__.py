@@ -1,5 +1,5 @@
 """Statistics of what was measured: numbers and their spread, no opinions."""
 
-from wellfit.probe.bootstrap import DRAWS, interval, mean_draws, resamples, units_of
+from wellfit.probe.bootstrap import DRAWS, Interval, interval, mean_draws, resamples, units_of
 
-__all__ = ["DRAWS", "interval", "mean_draws", "resamples", "units_of"]
+__all__ = ["DRAWS", "Interval", "interval", "mean_draws", "resamples", "units_of"]

@@ -15,8 +15,9 @@ _NAMES = {
     "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "f1": "F1", "mcc": "MCC", "roc_auc": "ROC-AUC",
     "subset_accuracy": "every label right", "r2": "R2", "mse": "squared error",
     "mae": "absolute error", "pinball": "pinball loss", "pearson": "Pearson's r",
-    "spearman": "Spearman's rho",
+    "spearman": "Spearman's rho", "accuracy_norm": "accuracy by character",
 }  # fmt: skip
+_UNITS = ("word_perplexity", "byte_perplexity")
 _AVERAGES = ("macro", "micro", "weighted")
 # The first that was measured heads card, page and list; the next few stand beside it.
 _WRITTEN = ("chrf", "exact_match", "rougeL")
@@ -71,7 +72,8 @@ def told(task: str, measured: Found) -> dict[str, Told]:
     for key in sorted(found, key=partial(_rank, task)):
         metric, text = found[key], text_of(key)
         # perplexity and bits are of tokens, the others of texts
-        n, what = (metric["n"], "text") if "n" in metric else (measured["n_tokens"], per)
+        unit = key.removesuffix("_perplexity") if key in _UNITS else "text"
+        n, what = (metric["n"], unit) if "n" in metric else (measured["n_tokens"], per)
         interval = words.interval_text(metric.get("ci95"), text)
         counted = f"{n:,} {what}{'' if n == 1 else 's'}"
         out[key] = Told(key, name_of(key), text(metric["value"]), interval, counted)
@@ -147,7 +149,7 @@ def text_of(key: str) -> Callable[[Any], str]:
         return lambda value: words.NOTHING if value is None else f"{value:.1f}"
     if base in ("mse", "mae", "pinball"):  # in the unit of the target, whatever that is
         return lambda x: (words.loss_text if 0.01 <= (x or 0) < 10 else words.perplexity_text)(x)
-    return words.perplexity_text if base == "perplexity" else words.loss_text
+    return words.perplexity_text if base.endswith("perplexity") else words.loss_text
 
 
 def _parted(key: str) -> tuple[str, str]:

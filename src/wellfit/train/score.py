@@ -6,24 +6,29 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from wellfit.config import Recipe, recipe_from_dict
 from wellfit.data import Blocks, Prepared, Split, eval_blocks, prepare_for_eval
-from wellfit.errors import RunError
+from wellfit.errors import ConfigError, RunError
 from wellfit.evaluate import Measure
+from wellfit.evaluate.benchmarks import BenchmarkName, answered, read_benchmark
+from wellfit.evaluate.likelihood import Reader, loss_interval, perplexities, strided
 from wellfit.store import Evaluation, Record, RunDir, locked
 from wellfit.store import Split as SplitName
+from wellfit.tokenizer import Tokenizer
 from wellfit.train.again import open_again, open_model
 from wellfit.train.learn import loss_unit_of, unit_of
 from wellfit.train.measure import baseline_for, scorer_of
 from wellfit.train.outcomes import Judge, write_and_compare
 
 
-def score_run(path: Path, split: SplitName) -> dict[str, Any]:
+def score_run(path: Path, split: SplitName, *, stride: int | None = None) -> dict[str, Any]:
     """Measure a run's chosen model on a split of its own data, whole, in float32.
 
-    A look at the test split is written into the run's record before it happens.
+    With ``stride`` each document is read alone, by a context that moves on so many tokens at a
+    time.  A look at the test split is written into the run's record before it happens.
     """
     if not (path / "run.db").is_file() and (path / "config.json").is_file():
         raise RunError(f"{path} is a model and has no splits of its own; add --data PATH")
@@ -35,25 +40,84 @@ def score_run(path: Path, split: SplitName) -> dict[str, Any]:
         )
     if split == "test":
         _write_down_look(path, again.step)
+    if stride is not None:
+        evaluation = _strided(again.data, again.model, split, stride, again.step)
+        return {**_as_result(str(path), evaluation, split, again.recipe, None), "stride": stride}
     blocks = _blocks(again.recipe, again.data.splits[split], again.model)
     evaluation = _measured(again.recipe, again.data, again.model, blocks, split, again.step)
     baselines = dict(baseline_for(again.recipe, again.data)(blocks).losses)
     return _as_result(str(path), evaluation, split, again.recipe, baselines)
 
 
-def score_text(target: Path, text: Path) -> dict[str, Any]:
+def score_text(target: Path, text: Path, *, stride: int | None = None) -> dict[str, Any]:
     """Measure a model on data that it may never have seen; there is no train split to count.
 
-    A run reads it as it read its own; a model directory as plain text.
+    A run reads it as it read its own; a model directory as plain text.  ``stride`` as above.
     """
     opened = open_model(target)
+    if opened.recipe is None:
+        _check_writes(target, opened.model)
     plain = recipe_from_dict({"data.path": str(text), "train.budget": "1 step"})
     recipe = opened.recipe or plain
     data = recipe.data.model_copy(update={"path": str(text)})
     found = prepare_for_eval(data, opened.tokenizer, task=recipe.task, labels=opened.labels)
+    if stride is not None:
+        evaluation = _strided(found, opened.model, "test", stride, opened.step or 0)
+        return {**_as_result(str(target), evaluation, str(text), recipe, None), "stride": stride}
     blocks = _blocks(recipe, found.splits["test"], opened.model)
     evaluation = _measured(recipe, found, opened.model, blocks, "test", opened.step or 0)
     return _as_result(str(target), evaluation, str(text), recipe, None)
+
+
+def score_benchmark(target: Path, path: Path, name: BenchmarkName) -> dict[str, Any]:
+    """Let a language model answer the questions in a file by what it finds likely."""
+    benchmark = read_benchmark(path, name)
+    opened = open_model(target)
+    _check_writes(target, opened.model)
+    task = opened.recipe.task.kind if opened.recipe else "language-model"
+    found = answered(_reader(opened.model, opened.tokenizer), benchmark)
+    return {"run": str(target), "step": opened.step, "split": str(path), "task": task, **found}
+
+
+def _check_writes(target: Path, model: Any) -> None:
+    if model.shape.outputs is not None:
+        raise RunError(
+            f"{target} gives texts labels and finds no text likely; name a language model, or "
+            "measure it on the data of its run: wellfit eval RUN --split val"
+        )
+
+
+def _reader(model: Any, tokenizer: Tokenizer) -> Reader:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Reader(model.to(device), tokenizer, model.shape.context, device)
+
+
+def _strided(data: Prepared, model: Any, name: SplitName, stride: int, step: int) -> Evaluation:
+    """Loss and perplexities of plain text, each document read alone."""
+    split, tokenizer = data.splits[name], data.tokenizer
+    if split.learned is not None or split.labels is not None:
+        raise ConfigError(
+            ["--stride moves over plain text, and this run reads examples; leave it out"]
+        )
+    ended = np.split(split.tokens, split.doc_starts[1:])
+    documents = [ids[:-1] if len(ids) and ids[-1] == tokenizer.eos_id else ids for ids in ended]
+    windows = strided(_reader(model, tokenizer), documents, stride=stride)
+    n_words = sum(len(tokenizer.decode(ids).split()) for ids in documents)
+    metrics = perplexities(windows, word=n_words, byte=split.n_bytes)
+    ends = loss_interval(windows)
+    return Evaluation(
+        step=step,
+        split=name,
+        basis="full split",
+        checkpoint_step=step,
+        nats=windows.nats,
+        counts=windows.counts,
+        n_bytes=split.n_bytes,
+        n_documents=len(documents),
+        loss_lo=ends.lo,
+        loss_hi=ends.hi,
+        metrics={key: metric.as_dict() for key, metric in metrics.items()},
+    )
 
 
 def _measured(
