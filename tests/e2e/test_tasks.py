@@ -179,6 +179,10 @@ def test_metrics_are_measured_at_the_end_also_where_training_goes_without(tmp_pa
     done = typed("train", recipe, *words, "--run", run)
     assert done.code == 0, done.err
     looks = read_run(run).evaluations("val")
+    slid = typed("eval", run, "--split", "test", "--stride", 4)
+    # what reads examples has no text to slide over; and a look that was refused is none
+    assert (slid.code, "--stride is for plain text" in slid.err) == (2, True)
+    assert len(read_run(run).events("looked-at-test")) == 1
     # none on the way, all of them on the whole split
     assert {bool(e.metrics) for e in looks if e.basis == "fixed blocks"} == {False}
     assert [e.metrics["accuracy"]["n"] > 10 for e in looks if e.basis == "full split"] == [True]

@@ -127,6 +127,11 @@ def test_dropout_is_repeatable_and_leaves_the_global_generator_alone(published):
     assert not torch.equal(plain, first)
 
 
+def test_a_model_of_masked_words_alone_is_of_no_use_and_says_so(published):
+    with pytest.raises(ConfigError, match="encoder that was not trained for labels"):
+        read_model(published)
+
+
 def test_what_was_trained_is_written_whole_with_names_and_tokenizer(published, tmp_path):
     encoder = started(published)
     randomize(encoder)

@@ -131,7 +131,10 @@ def read_model(folder: Path) -> Decoder | Encoder | Ngrams:
     weight_files(folder)
     shape = encoder_shape(read_config(folder), where=str(folder / CONFIG))
     outputs = read_outputs(folder)
-    assert outputs is not None, f"{folder} is an encoder without a head"
+    if outputs is None:
+        raise ConfigError(
+            [f"{folder} holds an encoder that was not trained for labels; name a language model"]
+        )
     return load_encoder(folder, replace(shape, outputs=len(outputs.names)), seed=0)
 
 

@@ -38,6 +38,8 @@ def score_run(path: Path, split: SplitName, *, stride: int | None = None) -> dic
             f"{path} has no {split} split (data.split.{split} is 0 or null); it has "
             f"{', '.join(sorted(again.data.splits))}"
         )
+    if stride is not None:
+        _check_slides(again.data.splits[split], again.model, stride)
     if split == "test":
         _write_down_look(path, again.step)
     if stride is not None:
@@ -62,6 +64,7 @@ def score_text(target: Path, text: Path, *, stride: int | None = None) -> dict[s
     data = recipe.data.model_copy(update={"path": str(text)})
     found = prepare_for_eval(data, opened.tokenizer, task=recipe.task, labels=opened.labels)
     if stride is not None:
+        _check_slides(found.splits["test"], opened.model, stride)
         evaluation = _strided(found, opened.model, "test", stride, opened.step or 0)
         return {**_as_result(str(target), evaluation, str(text), recipe, None), "stride": stride}
     blocks = _blocks(recipe, found.splits["test"], opened.model)
@@ -87,6 +90,14 @@ def _check_writes(target: Path, model: Any) -> None:
         )
 
 
+def _check_slides(split: Split, model: Any, stride: int) -> None:
+    context = model.shape.context
+    if split.learned is not None or split.labels is not None:
+        raise ConfigError(["--stride is for plain text, and this run reads examples; leave it out"])
+    if stride > context:
+        raise ConfigError([f"--stride {stride}: write 1 to {context}, the context of this model"])
+
+
 def _reader(model: Any, tokenizer: Tokenizer) -> Reader:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return Reader(model.to(device), tokenizer, model.shape.context, device)
@@ -95,10 +106,6 @@ def _reader(model: Any, tokenizer: Tokenizer) -> Reader:
 def _strided(data: Prepared, model: Any, name: SplitName, stride: int, step: int) -> Evaluation:
     """Loss and perplexities of plain text, each document read alone."""
     split, tokenizer = data.splits[name], data.tokenizer
-    if split.learned is not None or split.labels is not None:
-        raise ConfigError(
-            ["--stride moves over plain text, and this run reads examples; leave it out"]
-        )
     ended = np.split(split.tokens, split.doc_starts[1:])
     documents = [ids[:-1] if len(ids) and ids[-1] == tokenizer.eos_id else ids for ids in ended]
     windows = strided(_reader(model, tokenizer), documents, stride=stride)

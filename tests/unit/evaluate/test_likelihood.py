@@ -18,7 +18,6 @@ from tests.tiny_models import (
     random_tokens,
     tiny_tokenizer,
 )
-from wellfit.errors import ConfigError
 from wellfit.evaluate import likelihood
 from wellfit.evaluate.likelihood import Reader, continuations, perplexities, strided
 from wellfit.model import generate_batch
@@ -239,8 +238,3 @@ def test_logits_are_bounded_however_long_the_rows(monkeypatch: pytest.MonkeyPatc
         strided(model, [random_tokens(200).numpy()], stride=8).nats, whole.nats, rtol=1e-6
     )
     assert max(places) == 5
-
-
-def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(ConfigError, match="stride 25: write 1 to 24, the context of this model"):
-        strided(reader(), [np.arange(3)], stride=25)
