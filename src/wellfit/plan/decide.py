@@ -18,8 +18,6 @@ import torch
 from wellfit.config import (
     Classify,
     Explained,
-    Lbfgs,
-    MeanAverage,
     PretrainedTokenizer,
     Recipe,
     Regress,
@@ -27,6 +25,8 @@ from wellfit.config import (
     recipe_from_dict,
     to_dict,
 )
+from wellfit.config.optim import Lbfgs
+from wellfit.config.train import MeanAverage
 from wellfit.data import Feed, Prepared, train_feed
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Resolved, Shape, resolve_model

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 
-from wellfit.config import Classify, Muon, Ngrams, Pretrained, Recipe
+from wellfit.config import Classify, Ngrams, Pretrained, Recipe
+from wellfit.config.optim import Muon
 from wellfit.data import Split
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Shape
