@@ -12,12 +12,10 @@ from wellfit.config.fields import (
     Fraction,
     Name,
     Paths,
-    PathsOrNull,
     Section,
     Size,
     Switch,
     Texts,
-    TextsOrNull,
     Wanted,
     Wording,
     conflict,
@@ -56,7 +54,7 @@ class HashSplit(SharesSplit):
     """Share of the documents kept for val, which chooses the checkpoint."""
     test: Fraction = 0.05
     """Share of the documents kept for test, which is looked at once; 0 for no test split."""
-    test_files: Annotated[PathsOrNull, Field(examples=["corpus/test.txt"])] = None
+    test_files: Annotated[Paths | None, Field(examples=["corpus/test.txt"])] = None
     """Files, folders or patterns that are the test split, in place of a share; null for none."""
 
     @model_validator(mode="before")
@@ -88,7 +86,7 @@ class FilesSplit(Section):
     kind: Literal["files"] = "files"
     val: Annotated[Paths, Field(examples=["corpus/val.txt"])]
     """Files, folders or patterns of the val split."""
-    test: Annotated[PathsOrNull, Field(examples=["corpus/test.txt"])] = None
+    test: Annotated[Paths | None, Field(examples=["corpus/test.txt"])] = None
     """Files, folders or patterns of the test split; null for no test split."""
 
 
@@ -100,9 +98,9 @@ class ColumnSplit(Section):
     """The column or key that names the split."""
     val: Annotated[Texts, Field(examples=["val"])]
     """Value or values of the column that mean val."""
-    test: Annotated[TextsOrNull, Field(examples=["test"])] = None
+    test: Annotated[Texts | None, Field(examples=["test"])] = None
     """Value or values of the column that mean test; null for no test split."""
-    train: Annotated[TextsOrNull, Field(examples=["train"])] = None
+    train: Annotated[Texts | None, Field(examples=["train"])] = None
     """Value or values of the column that mean train; null for every value not named above."""
 
 
