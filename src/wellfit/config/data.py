@@ -113,9 +113,8 @@ def _is_encoding(name: str) -> str:
     try:
         b"text".decode(name, "replace")  # refuses codecs such as base64, which make no text
     except (LookupError, ValueError):
-        raise ValueError(
-            f"{name!r} is not an encoding that Python knows; write for example utf-8 or latin-1"
-        ) from None
+        hint = "write for example utf-8 or latin-1"
+        raise ValueError(f"{name!r} is not an encoding that Python knows; {hint}") from None
     return name
 
 
@@ -191,17 +190,12 @@ class Data(Section):
             other = "a mapping" if takes_apart else "data.document: paragraph"
             raise conflict("pattern", f"takes lines apart, which {other} does not go with")
         if self.format == "text" and self.split.kind == "column" and self.pattern is None:
-            raise conflict(
-                "split.kind",
-                "files of format text have no columns; write data.split.kind: hash, or name "
-                "the format of your files in data.format",
-            )
+            hint = "write data.split.kind: hash, or name the format of your files in data.format"
+            raise conflict("split.kind", f"files of format text have no columns; {hint}")
         if not is_text and self.document != "file":
-            raise conflict(
-                "document",
-                f"{self.document!r} divides files of format text, and data.format is "
-                f"{self.format!r}, where each record is a document; leave data.document out",
-            )
+            there = f"data.format is {self.format!r}, where each record is a document"
+            what = f"{self.document!r} divides files of format text, and {there}"
+            raise conflict("document", f"{what}; leave data.document out")
         if isinstance(self.split, FilesSplit):
             self._splits_agree({"split.val": self.split.val, "split.test": self.split.test})
         elif isinstance(self.split, HashSplit):

@@ -193,11 +193,8 @@ class Sgd(Grouped):
     @model_validator(mode="after")
     def _can_look_ahead(self) -> Sgd:
         if self.nesterov and (self.momentum == 0 or self.dampening):
-            raise conflict(
-                "nesterov",
-                "needs momentum, and no dampening; write optim.momentum: 0.9 and "
-                "optim.dampening: 0.0",
-            )
+            hint = "write optim.momentum: 0.9 and optim.dampening: 0.0"
+            raise conflict("nesterov", f"needs momentum, and no dampening; {hint}")
         return self
 
 
@@ -395,11 +392,8 @@ class Wsd(Warmed):
     @model_validator(mode="after")
     def _fits(self) -> Wsd:
         if isinstance(self.warmup, float) and self.warmup + self.decay > 1:
-            raise conflict(
-                "decay",
-                f"{write_percent(self.decay)} and the warm-up of {write_percent(self.warmup)} are "
-                "more than the whole run; write less of one",
-            )
+            both = f"{write_percent(self.decay)} and the warm-up of {write_percent(self.warmup)}"
+            raise conflict("decay", f"{both} are more than the whole run; write less of one")
         return self
 
 

@@ -66,11 +66,8 @@ class Recipe(Section):
         warmup, budget = self.schedule.warmup, self.train.budget
         is_same_unit = isinstance(warmup, Duration) and warmup.unit == budget.unit
         if is_same_unit and warmup.amount > budget.amount:  # type: ignore[union-attr]
-            raise conflict(
-                "schedule.warmup",
-                f"{warmup} of warm-up are more than the budget, {budget}; write less, "
-                "for example 2%",
-            )
+            text = f"{warmup} of warm-up are more than the budget, {budget}"
+            raise conflict("schedule.warmup", f"{text}; write less, for example 2%")
         return self
 
     @model_validator(mode="after")

@@ -121,7 +121,7 @@ def _beside(path: Path, role: SplitName) -> Iterator[Path]:
 
 def line_pattern(task: str, lines: Sequence[str]) -> tuple[str, str] | None:
     """How lines of plain text come apart, and why; None where they do not look it."""
-    guess = None if task == "chat" else _pattern(task, lines)
+    guess = _pattern(task, lines) if lines and task != "chat" else None
     if guess is None:
         return None
     fits = sum(re.fullmatch(guess[0], line) is not None for line in lines)
@@ -131,28 +131,19 @@ def line_pattern(task: str, lines: Sequence[str]) -> tuple[str, str] | None:
 def _pattern(task: str, lines: Sequence[str]) -> tuple[str, str] | None:
     tabs = sum("\t" in line for line in lines) > 0.99 * len(lines)
     if task == "complete":
-        return (
-            (r"(?P<prompt>[^\t]*)\t(?P<completion>.*)", "two parts, a tab between")
-            if tabs
-            else None
-        )
+        pattern = r"(?P<prompt>[^\t]*)\t(?P<completion>.*)"
+        return (pattern, "two parts, a tab between") if tabs else None
     first = [line.split("\t" if tabs else None, 1)[0] for line in lines if line.strip()]
     space, label = (r"\t", r"[^\t]+") if tabs else (r"\s", r"\S+")
+    whole = rf"(?P<label>{label}){space}(?P<text>.*)"
+    why = f"lines such as {_cut(lines[0])}"
     if task == "regress":
-        fits = all(_NUMBER.fullmatch(word) for word in first)
-        return (
-            (rf"(?P<label>{label}){space}(?P<text>.*)", f"lines such as {_cut(lines[0])}")
-            if fits
-            else None
-        )
+        return (whole, why) if all(_NUMBER.fullmatch(word) for word in first) else None
     coarse = {word.split(":")[0] for word in first}
     if all(":" in word for word in first) and _are_classes(len(coarse), len(first)):
-        finer = rf"for the finer labels, (?P<label>{label}){space}(?P<text>.*)"
-        why = f"lines such as {_cut(lines[0])}; {finer}"
-        return rf"(?P<label>[^:\s]+):{label}{space}(?P<text>.*)", why
-    if not _are_classes(len(set(first)), len(first)):
-        return None
-    return rf"(?P<label>{label}){space}(?P<text>.*)", f"lines such as {_cut(lines[0])}"
+        pattern = rf"(?P<label>[^:\s]+):{label}{space}(?P<text>.*)"
+        return pattern, f"{why}; for the finer labels, {whole}"
+    return (whole, why) if _are_classes(len(set(first)), len(first)) else None
 
 
 def _cut(text: str) -> str:
@@ -199,11 +190,9 @@ def _label(records: Records, names: Mapping[str, str], listed: str) -> Guesses:
     why = "by its name"
     if name is None:
         few = [c for c in names.values() if c.lower() not in _SPLITS and _has_classes(records, c)]
-        name, why = (
-            (few[0], "the only column with few different values") if len(few) == 1 else (None, "")
-        )
-    if name is None:
-        return {"task.label": (FILL_IN, listed)}
+        if len(few) != 1:
+            return {"task.label": (FILL_IN, listed)}
+        name, why = few[0], "the only column with few different values"
     several = any(isinstance(record.get(name), list) for record in records)
     guesses: Guesses = {"task.label": (name, why)}
     return guesses | ({"task.several": (True, "the labels are lists")} if several else {})
@@ -221,13 +210,11 @@ def _has_classes(records: Records, name: str) -> bool:
 def _targets(records: Records, names: Mapping[str, str], listed: str) -> Guesses:
     numbers = [n for n in names.values() if not _is_id(n) and _are_numbers(records, n)]
     named = [n for n in numbers if n.lower() in _TARGETS]
-    chosen = named[:1] or numbers
-    if not chosen:
-        return {"task.targets": (FILL_IN, listed)}
-    why = "by its name" if named else "the only column of numbers"
-    if len(chosen) > 1:
-        why = "all columns of numbers; take out what is not to be learned"
-    return {"task.targets": (chosen[0] if len(chosen) == 1 else chosen, why)}
+    if named or len(numbers) == 1:
+        why = "by its name" if named else "the only column of numbers"
+        return {"task.targets": ((named or numbers)[0], why)}
+    why = "all columns of numbers; take out what is not to be learned"
+    return {"task.targets": (numbers, why) if numbers else (FILL_IN, listed)}
 
 
 def _is_id(name: str) -> bool:
@@ -236,11 +223,9 @@ def _is_id(name: str) -> bool:
 
 def _are_numbers(records: Records, name: str) -> bool:
     values = [record.get(name) for record in records]
-    return all(
-        not isinstance(v, bool)
-        and (isinstance(v, (int, float)) or (isinstance(v, str) and bool(_NUMBER.fullmatch(v))))
-        for v in values
-    )
+    texts = [value for value in values if isinstance(value, str)]
+    are_read = all(isinstance(v, (int, float, str)) and not isinstance(v, bool) for v in values)
+    return are_read and all(_NUMBER.fullmatch(text) for text in texts)
 
 
 def _text(records: Records, names: Mapping[str, str], answers: set[str], listed: str) -> Guesses:
