@@ -24,7 +24,7 @@ from wellfit.config.loader import (
     recipe_from_dict,
     to_dict,
 )
-from wellfit.config.model import Decoder, Lora, Model, Ngrams, Pretrained
+from wellfit.config.model import Decoder, Lora, Ngrams, Pretrained
 from wellfit.config.presets import presets
 from wellfit.config.recipe import Recipe
 from wellfit.config.schema import json_schema
@@ -51,7 +51,6 @@ __all__ = [
     "to_dict",
     "Decoder",
     "Lora",
-    "Model",
     "Ngrams",
     "Pretrained",
     "presets",

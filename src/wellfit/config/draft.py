@@ -42,7 +42,7 @@ def draft(
 
     ``data_facts``: path, n_bytes, n_documents, n_characters_distinct, formats, and where they
     differ from the defaults, text (the column) and encoding.  ``machine_facts``: cores,
-    memory_bytes, gpu (its name, or None).  Facts that are absent are not used.
+    gpu (its name, or None).  Facts that are absent are not used.
     """
     if task != "language-model":
         data_facts = {**data_facts, "are_examples": True}

@@ -263,23 +263,9 @@ class Lbfgs(Rated):
     """Most evaluations of the loss in one search."""
 
 
-Optim: TypeAlias = Annotated[
-    Muon
-    | AdamW
-    | Adam
-    | NAdam
-    | RAdam
-    | Adamax
-    | ScheduleFreeAdamW
-    | Lion
-    | Sgd
-    | RmsProp
-    | Adagrad
-    | Adadelta
-    | Adafactor
-    | Lbfgs,
-    Field(discriminator="kind"),
-]
+_OfAdam: TypeAlias = AdamW | Adam | NAdam | RAdam | Adamax | ScheduleFreeAdamW
+_Others: TypeAlias = Lion | Sgd | RmsProp | Adagrad | Adadelta | Adafactor | Lbfgs
+Optim: TypeAlias = Annotated[Muon | _OfAdam | _Others, Field(discriminator="kind")]
 
 
 class Warmed(Section):
@@ -453,19 +439,8 @@ class Constant(Warmed):
     kind: Literal["constant"] = "constant"
 
 
+_Falling: TypeAlias = Polynomial | Exponential | StepDecay | MultiStep | InverseSqrt | Wsd
+_Cycling: TypeAlias = CosineRestarts | OneCycle | Cyclic
 Schedule: TypeAlias = Annotated[
-    Linear
-    | Cosine
-    | CosineRestarts
-    | Polynomial
-    | Exponential
-    | StepDecay
-    | MultiStep
-    | InverseSqrt
-    | Wsd
-    | OneCycle
-    | Cyclic
-    | Plateau
-    | Constant,
-    Field(discriminator="kind"),
+    Linear | Cosine | _Falling | _Cycling | Plateau | Constant, Field(discriminator="kind")
 ]

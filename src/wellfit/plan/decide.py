@@ -74,22 +74,24 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
 
     Raises ``ConfigError`` with every problem found.
     """
-    device = laws.device(machine) if recipe.train.device == "auto" else None
-    on = str(device.value) if device else recipe.train.device
-    if on == "cuda" and machine.gpu is None:
+    anywhere = "the same files from anywhere"
+    choices = {"data.path": Choice(_full(recipe.data.path), anywhere, "")}
+    device = recipe.train.device
+    if device == "auto":
+        device = "cuda" if machine.gpu else "cpu"
+        why = f"torch finds {machine.gpu or 'no GPU'}"
+        choices["train.device"] = Choice(device, why, "machine")
+    if device == "cuda" and machine.gpu is None:
         what = "train.device: cuda, but torch finds no GPU here; write train.device: cpu"
         raise ConfigError([what])
     shape, sizes = model_of(recipe, data)
-    memory = machine.gpu_memory_bytes if on == "cuda" else machine.memory_bytes
+    memory = machine.gpu_memory_bytes if device == "cuda" else machine.memory_bytes
     laws.check_memory(shape, memory_bytes=memory)
-    anywhere = "the same files from anywhere"
-    choices = {"data.path": Choice(_full(recipe.data.path), anywhere, "")}
-    if device:
-        choices["train.device"] = device
     if recipe.train.threads == "auto":
-        choices["train.threads"] = laws.threads(machine)
+        why = f"{machine.cores} cores are usable by this process"
+        choices["train.threads"] = Choice(machine.cores, why, "machine")
     if recipe.train.precision == "auto":
-        choices["train.precision"] = _precision(machine, on)
+        choices["train.precision"] = _precision(machine, device)
     if isinstance(recipe.tokenizer, PretrainedTokenizer):
         path = str(local_folder(recipe.tokenizer.path).absolute())
         choices["tokenizer.path"] = Choice(path, anywhere, "")

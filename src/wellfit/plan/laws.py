@@ -12,7 +12,6 @@ from wellfit.config.optim import Muon
 from wellfit.data import Split
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Shape
-from wellfit.plan.machine import Machine
 from wellfit.units import Duration, format_bytes, format_count
 
 EVALUATIONS = 12  # looks at train and val over a run
@@ -26,18 +25,6 @@ _MEMORY_FRAC = 0.5  # of what there is, for activations
 _BYTES_PER_ACTIVATION = 4  # bfloat16 kept for backward, and its gradient
 
 
-def device(machine: Machine) -> Choice:
-    """The GPU where there is one."""
-    if machine.gpu:
-        return Choice("cuda", f"torch finds {machine.gpu}", "machine")
-    return Choice("cpu", "torch finds no GPU", "machine")
-
-
-def threads(machine: Machine) -> Choice:
-    """One thread for each usable core."""
-    return Choice(machine.cores, f"{machine.cores} cores are usable by this process", "machine")
-
-
 def batch(shape: Shape, train: Split) -> Choice:
     """Sequences per step: few for a small model, because many small steps learn more.
 
@@ -45,11 +32,9 @@ def batch(shape: Shape, train: Split) -> Choice:
     which have a target each.  Never so many that an epoch has fewer than 20 steps.
     """
     if train.labels is not None:
-        return Choice(
-            max(1, min(LABELLED_BATCH, train.n_documents // 20)),
-            f"{LABELLED_BATCH} texts, at most a twentieth of the train split",
-            "BERT, arXiv:1810.04805, appendix A.3 (16 or 32)",
-        )
+        texts = max(1, min(LABELLED_BATCH, train.n_documents // 20))
+        reason = f"{LABELLED_BATCH} texts, at most a twentieth of the train split"
+        return Choice(texts, reason, "BERT, arXiv:1810.04805, appendix A.3 (16 or 32)")
     wanted = 2048 * math.sqrt(shape.matmul_parameters / 2e6)
     tokens = 2 ** round(math.log2(min(max(wanted, 1024), 2**19)))
     sequences = max(1, tokens // shape.context)

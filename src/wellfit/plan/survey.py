@@ -88,11 +88,12 @@ def survey_examples(path: str, task: str, *, text: str, encoding: str) -> Survey
     if roles is None:
         guesses |= split_column(records)
     guesses |= columns_for(task, records, text if text != "text" else None)
+    lengths = [sum(map(len, _texts(record))) for record in records]
     facts = {
         "path": path,
         "n_bytes": sum(file.n_bytes for file in files),
         "n_documents": round(len(records) * scale),
-        "n_characters": int(np.quantile([_length(r) for r in records], 0.99, method="higher")),
+        "n_characters": int(np.quantile(lengths, 0.99, method="higher")),
         "formats": sorted({file.format for file in files}),
         "guesses": guesses,
     }
@@ -161,12 +162,8 @@ def _records(files: Sequence[SourceFile], data: Data) -> tuple[Records, float]:
     return records, max(1.0, sum(file.n_bytes for file in files) / max(1, sum(read_bytes)))
 
 
-def _length(record: Any) -> int:
-    """Characters of all texts in a record."""
-    return sum(len(text) for text in _texts(record))
-
-
 def _texts(value: Any) -> Iterator[str]:
+    """Every text in a record."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):
