@@ -15,16 +15,10 @@ _UNITS: dict[str, tuple[Unit, float]] = {
     "step": ("steps", 1.0),
     "token": ("tokens", 1.0),
     "epoch": ("epochs", 1.0),
-    "second": ("seconds", 1.0),
-    "sec": ("seconds", 1.0),
-    "s": ("seconds", 1.0),
-    "minute": ("seconds", 60.0),
-    "min": ("seconds", 60.0),
-    "hour": ("seconds", 3600.0),
-    "hr": ("seconds", 3600.0),
-    "h": ("seconds", 3600.0),
-    "day": ("seconds", 86400.0),
-    "d": ("seconds", 86400.0),
+    **dict.fromkeys(("second", "sec", "s"), ("seconds", 1.0)),
+    **dict.fromkeys(("minute", "min"), ("seconds", 60.0)),
+    **dict.fromkeys(("hour", "hr", "h"), ("seconds", 3600.0)),
+    **dict.fromkeys(("day", "d"), ("seconds", 86400.0)),
 }
 # Thousands are grouped in threes or not at all: "1,5 minutes" is refused, not read as 15.
 _NUMBER = r"(?:[0-9]{1,3}(?:[,_][0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?|\.[0-9]+"

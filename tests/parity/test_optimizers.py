@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wellfit.config import Lbfgs, recipe_from_dict
+from wellfit.config import recipe_from_dict
+from wellfit.config.optim import Lbfgs
 from wellfit.config.structure import kinds_of
 from wellfit.optim import Optimizers, build_optimizers
 

@@ -12,12 +12,10 @@ from wellfit.config.fields import (
     Fraction,
     Name,
     Paths,
-    PathsOrNull,
     Section,
     Size,
     Switch,
     Texts,
-    TextsOrNull,
     Wanted,
     Wording,
     conflict,
@@ -56,7 +54,7 @@ class HashSplit(SharesSplit):
     """Share of the documents kept for val, which chooses the checkpoint."""
     test: Fraction = 0.05
     """Share of the documents kept for test, which is looked at once; 0 for no test split."""
-    test_files: Annotated[PathsOrNull, Field(examples=["corpus/test.txt"])] = None
+    test_files: Annotated[Paths | None, Field(examples=["corpus/test.txt"])] = None
     """Files, folders or patterns that are the test split, in place of a share; null for none."""
 
     @model_validator(mode="before")
@@ -88,7 +86,7 @@ class FilesSplit(Section):
     kind: Literal["files"] = "files"
     val: Annotated[Paths, Field(examples=["corpus/val.txt"])]
     """Files, folders or patterns of the val split."""
-    test: Annotated[PathsOrNull, Field(examples=["corpus/test.txt"])] = None
+    test: Annotated[Paths | None, Field(examples=["corpus/test.txt"])] = None
     """Files, folders or patterns of the test split; null for no test split."""
 
 
@@ -100,9 +98,9 @@ class ColumnSplit(Section):
     """The column or key that names the split."""
     val: Annotated[Texts, Field(examples=["val"])]
     """Value or values of the column that mean val."""
-    test: Annotated[TextsOrNull, Field(examples=["test"])] = None
+    test: Annotated[Texts | None, Field(examples=["test"])] = None
     """Value or values of the column that mean test; null for no test split."""
-    train: Annotated[TextsOrNull, Field(examples=["train"])] = None
+    train: Annotated[Texts | None, Field(examples=["train"])] = None
     """Value or values of the column that mean train; null for every value not named above."""
 
 
@@ -115,9 +113,8 @@ def _is_encoding(name: str) -> str:
     try:
         b"text".decode(name, "replace")  # refuses codecs such as base64, which make no text
     except (LookupError, ValueError):
-        raise ValueError(
-            f"{name!r} is not an encoding that Python knows; write for example utf-8 or latin-1"
-        ) from None
+        hint = "write for example utf-8 or latin-1"
+        raise ValueError(f"{name!r} is not an encoding that Python knows; {hint}") from None
     return name
 
 
@@ -193,17 +190,12 @@ class Data(Section):
             other = "a mapping" if takes_apart else "data.document: paragraph"
             raise conflict("pattern", f"takes lines apart, which {other} does not go with")
         if self.format == "text" and self.split.kind == "column" and self.pattern is None:
-            raise conflict(
-                "split.kind",
-                "files of format text have no columns; write data.split.kind: hash, or name "
-                "the format of your files in data.format",
-            )
+            hint = "write data.split.kind: hash, or name the format of your files in data.format"
+            raise conflict("split.kind", f"files of format text have no columns; {hint}")
         if not is_text and self.document != "file":
-            raise conflict(
-                "document",
-                f"{self.document!r} divides files of format text, and data.format is "
-                f"{self.format!r}, where each record is a document; leave data.document out",
-            )
+            there = f"data.format is {self.format!r}, where each record is a document"
+            what = f"{self.document!r} divides files of format text, and {there}"
+            raise conflict("document", f"{what}; leave data.document out")
         if isinstance(self.split, FilesSplit):
             self._splits_agree({"split.val": self.split.val, "split.test": self.split.test})
         elif isinstance(self.split, HashSplit):

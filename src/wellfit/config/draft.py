@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from wellfit.config.fields import show
 from wellfit.config.reading import Origin, plain, tree_of
-from wellfit.config.recipe import Recipe
-from wellfit.config.structure import kinds_of, one_of
-from wellfit.config.suggest import nearest
 from wellfit.config.writing import write_partly
-from wellfit.errors import ConfigError
 from wellfit.units import format_bytes
 
 FEW_DOCUMENTS = 200  # a share of 5% of fewer is a handful of them, or none
@@ -47,15 +42,8 @@ def draft(
 
     ``data_facts``: path, n_bytes, n_documents, n_characters_distinct, formats, and where they
     differ from the defaults, text (the column) and encoding.  ``machine_facts``: cores,
-    memory_bytes, gpu (its name, or None).  Facts that are absent are not used.
-
-    Raises ``ConfigError`` for a task that is not on offer.
+    gpu (its name, or None).  Facts that are absent are not used.
     """
-    kinds = kinds_of(Recipe.model_fields["task"])
-    if task not in kinds:
-        near = nearest(task, kinds)
-        hint = f"did you mean {near}?" if near else f"write --task {kinds[0]}"
-        raise ConfigError([f"--task {task}: {show(task)} is not {one_of(kinds)}; {hint}"])
     if task != "language-model":
         data_facts = {**data_facts, "are_examples": True}
     guesses = {key: Choice(*guess) for key, guess in (data_facts.get("guesses") or {}).items()}

@@ -21,12 +21,14 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     WithJsonSchema,
+    WrapValidator,
 )
 from pydantic_core import PydanticCustomError
 
 from wellfit.units import Duration, parse_bytes, parse_duration, parse_fraction
 
 Auto: TypeAlias = Literal["auto"]
+TextOrTexts: TypeAlias = str | Annotated[tuple[str, ...], Field(min_length=1)]
 T = TypeVar("T")
 
 _NUMBER = re.compile(r"[0-9.,_]+")
@@ -88,11 +90,6 @@ def read_duration(value: object) -> Duration:
     raise ValueError(f"{show(value)} is not a duration; write for example 2k steps or 10 minutes")
 
 
-def read_duration_or_auto(value: object) -> Duration | Auto:
-    """A duration, or the word auto."""
-    return "auto" if value == "auto" else read_duration(value)
-
-
 def read_fraction(value: object) -> float:
     """A share of a whole from 0.05 or 5%.  Raises ``ValueError``."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -122,11 +119,9 @@ def read_span(value: object) -> Duration | float:
         raise ValueError(f"{e}, or a share of the run such as 2%") from None
 
 
-def read_spans(value: object) -> tuple[Duration | float, ...]:
-    """A list of durations and shares of the run.  Raises ``ValueError``."""
-    if not isinstance(value, (list, tuple)) or not value:
-        raise ValueError(f"{show(value)} is not a list of shares; write for example [50%, 75%]")
-    return tuple(read_span(item) for item in value)
+def as_tuple(value: object) -> object:
+    """A list as the tuple that a frozen section holds; anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def read_size(value: object) -> int:
@@ -141,7 +136,7 @@ def read_size(value: object) -> int:
     return n_bytes
 
 
-def read_texts(value: object) -> str | tuple[str, ...]:
+def read_texts(value: object) -> TextOrTexts:
     """One text, or a list of them as a tuple; also names of files that are not UTF-8."""
     items = tuple(value) if isinstance(value, (list, tuple)) else (value,)
     if not items or not all(isinstance(item, str) and item for item in items):
@@ -149,19 +144,13 @@ def read_texts(value: object) -> str | tuple[str, ...]:
     return value if isinstance(value, str) else items
 
 
-def read_files(value: object) -> str | tuple[str, ...] | dict[str, str | tuple[str, ...]]:
+def read_files(value: object) -> TextOrTexts | dict[str, TextOrTexts]:
     """Names of files as in ``read_texts``, or a mapping from columns to them."""
     if not isinstance(value, dict):
         return read_texts(value)
     if not value or not all(str(column).isidentifier() for column in value):
         raise PydanticCustomError("files", "not a mapping of columns to files")
     return {column: read_texts(names) for column, names in value.items()}
-
-
-def _write_files(value: str | tuple[str, ...] | dict[str, str | tuple[str, ...]]) -> Any:
-    if isinstance(value, dict):
-        return {column: _write_files(names) for column, names in value.items()}
-    return value if isinstance(value, str) else list(value)
 
 
 class Blank(NamedTuple):
@@ -241,25 +230,12 @@ _DURATION_SCHEMA: dict[str, Any] = {
     "examples": ["2k steps", "1B tokens", "3 epochs", "10 minutes"],
 }
 
-_TEXTS_SCHEMA: dict[str, Any] = {
-    "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
-}
-
 Count: TypeAlias = Annotated[int, Ge(1), Wanted("a whole number of at least 1", "4")]
-CountOrAuto: TypeAlias = Annotated[
-    Annotated[int, Ge(1)] | Auto, Wanted("a whole number of at least 1, or auto", "64")
-]
 Seed: TypeAlias = Annotated[
     int, Ge(0), Lt(2**63), Wanted("a whole number from 0 to 2**63 - 1", "1")
 ]
 Positive: TypeAlias = Annotated[float, Gt(0), Wanted("a number above 0", "1.0")]
-PositiveOrAuto: TypeAlias = Annotated[
-    Annotated[float, Gt(0)] | Auto, Wanted("a number above 0, or auto", "3e-4")
-]
 NotNegative: TypeAlias = Annotated[float, Ge(0), Wanted("a number of at least 0", "0.1")]
-NotNegativeOrAuto: TypeAlias = Annotated[
-    Annotated[float, Ge(0)] | Auto, Wanted("a number of at least 0, or auto", "0.1")
-]
 Switch: TypeAlias = Annotated[bool, Wanted("true or false", "true")]
 SwitchOrAuto: TypeAlias = Annotated[bool | Auto, Wanted("true, false or auto", "auto")]
 Text: TypeAlias = Annotated[str, Wanted("text", "'...'")]
@@ -272,7 +248,7 @@ Share: TypeAlias = Annotated[float, Gt(0), Le(1), Wanted("a number above 0 and a
 Momentum: TypeAlias = Annotated[Decay, Wanted("a number from 0 up to but not including 1", "0.95")]
 Betas: TypeAlias = Annotated[
     tuple[Decay, Decay],
-    BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v),
+    BeforeValidator(as_tuple),
     Wanted("two numbers from 0 up to but not including 1", "[0.9, 0.95]"),
 ]
 Fraction: TypeAlias = Annotated[
@@ -289,16 +265,9 @@ Span: TypeAlias = Annotated[
     Wanted("a share of the run such as 2%, or a duration such as 100 steps", "2%"),
 ]
 Spans: TypeAlias = Annotated[
-    tuple[Duration | float, ...],
-    PlainValidator(read_spans),
-    PlainSerializer(lambda v: [x if isinstance(x, float) else str(x) for x in v]),
-    WithJsonSchema(
-        {
-            "type": "array",
-            "items": {"anyOf": [*_FRACTION_SCHEMA["anyOf"], _DURATION_SCHEMA]},
-            "minItems": 1,
-        }
-    ),
+    tuple[Span, ...],
+    Field(min_length=1),
+    BeforeValidator(as_tuple),
     Wanted("a list of shares of the run, or of durations", "[50%, 75%]"),
 ]
 Length: TypeAlias = Annotated[
@@ -308,13 +277,6 @@ Length: TypeAlias = Annotated[
     WithJsonSchema(_DURATION_SCHEMA),
     Wanted("a duration: steps, tokens, epochs, seconds, minutes, hours or days", "10 minutes"),
 ]
-LengthOrAuto: TypeAlias = Annotated[
-    Duration | Auto,
-    PlainValidator(read_duration_or_auto),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"anyOf": [{"const": "auto"}, _DURATION_SCHEMA]}),
-    Wanted("a duration such as 200 steps or 1 minute, or auto", "200 steps"),
-]
 Size: TypeAlias = Annotated[
     int,
     PlainValidator(read_size),
@@ -323,26 +285,13 @@ Size: TypeAlias = Annotated[
     Wanted("a size with its unit, such as 64 MB", "64 MB"),
 ]
 Texts: TypeAlias = Annotated[
-    str | tuple[str, ...],
-    PlainValidator(read_texts),
-    PlainSerializer(lambda v: v if isinstance(v, str) else list(v)),
-    WithJsonSchema(_TEXTS_SCHEMA),
+    TextOrTexts,
+    WrapValidator(lambda value, _: read_texts(value)),  # pydantic refuses names that are not UTF-8
     Wanted("a text, or a list of texts", "[one, other]"),
-]
-TextsOrNull: TypeAlias = Annotated[
-    Texts | None, Wanted("a text, a list of texts, or null", "[one, other]")
 ]
 # The same values as Texts, but names of files: what one means, the other cannot.
 Paths: TypeAlias = Annotated[
-    str | tuple[str, ...] | dict[str, str | tuple[str, ...]],
-    PlainValidator(read_files),
-    PlainSerializer(_write_files),
-    WithJsonSchema(
-        {"anyOf": [*_TEXTS_SCHEMA["anyOf"], {"type": "object", "additionalProperties": True}]}
-    ),
+    TextOrTexts | dict[str, TextOrTexts],
+    WrapValidator(lambda value, _: read_files(value)),
     Wanted("a path or pattern, or a list of them", "corpus/*.txt"),
-]
-PathsOrNull: TypeAlias = Annotated[
-    Paths | None,
-    Wanted("a path or pattern, a list of them, or null", "corpus/*.txt"),
 ]

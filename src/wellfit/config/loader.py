@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
-from pydantic.fields import FieldInfo
-
 from wellfit.config.layers import Override, lay, override, read_override
 from wellfit.config.presets import presets
 from wellfit.config.problems import check
-from wellfit.config.reading import Entry, Origin, Path, Problem, Tree, places, read_recipe, tree_of
+from wellfit.config.reading import Entry, Origin, Problem, Tree, places, read_recipe, tree_of
 from wellfit.config.recipe import Recipe
 from wellfit.config.structure import dotted, leaves, source_of
 from wellfit.config.suggest import nearest
 from wellfit.errors import ConfigError
 
 DEFAULT = Origin("default")
+_REASONS = {
+    "file": "asked for in the recipe",
+    "flag": "asked for on the command line",
+    "default": "nothing else was asked for",
+}
 
 
 class Loaded(NamedTuple):
@@ -154,25 +157,20 @@ def explain(loaded: Loaded) -> list[Explained]:
 
     Values that are ``auto`` are shown so: what they become is known once data and machine are.
     """
-    return [_explained(loaded, path, field) for path, field in leaves(loaded.recipe)]
-
-
-def _explained(loaded: Loaded, path: Path, field: FieldInfo) -> Explained:
-    value: Any = to_dict(loaded.recipe)
-    for name in path:
-        value = value[name]
-    origin = loaded.origins[dotted(path)]
-    source = ""
-    match origin.kind:
-        case _ if value == "auto":
+    plain = to_dict(loaded.recipe)
+    lines = []
+    for path, field in leaves(loaded.recipe):
+        value: Any = plain
+        for name in path:
+            value = value[name]
+        origin = loaded.origins[dotted(path)]
+        reason, source = _REASONS.get(origin.kind, ""), ""
+        if value == "auto":
             reason = "decided before the run, from the data and the machine"
-        case "preset":
+        elif origin.kind == "preset":
             reason = presets()[origin.where.removeprefix("preset ")].about
-        case "file":
-            reason = "asked for in the recipe"
-        case "flag":
-            reason = "asked for on the command line"
-        case "default":
-            reason, source = "nothing else was asked for", source_of(field)
-    where = "default" if origin.kind == "default" else origin.where
-    return Explained(dotted(path), value, where, reason, source)
+        elif origin.kind == "default":
+            source = source_of(field)
+        where = "default" if origin.kind == "default" else origin.where
+        lines.append(Explained(dotted(path), value, where, reason, source))
+    return lines

@@ -9,7 +9,6 @@ from pydantic import Field, model_validator
 from wellfit.config.fields import (
     Auto,
     Count,
-    CountOrAuto,
     Fraction,
     Name,
     Positive,
@@ -33,15 +32,15 @@ class Decoder(Section):
     """The published architecture, which other tools can load without our code."""
     depth: Count = 4
     """Number of blocks, the one dial of size."""
-    width: Annotated[CountOrAuto, Field(examples=[256])] = "auto"
+    width: Annotated[Count | Auto, Field(examples=[256])] = "auto"
     """Size of the vector that stands for a token between blocks."""
-    heads: Annotated[CountOrAuto, Field(examples=[4])] = "auto"
+    heads: Annotated[Count | Auto, Field(examples=[4])] = "auto"
     """Number of attention heads; they share the width, so width must divide by heads."""
-    kv_heads: Annotated[CountOrAuto, Field(examples=[2])] = "auto"
+    kv_heads: Annotated[Count | Auto, Field(examples=[2])] = "auto"
     """Number of key and value heads, at most heads; fewer saves memory when sampling."""
-    context: Annotated[CountOrAuto, Field(examples=[256])] = "auto"
+    context: Annotated[Count | Auto, Field(examples=[256])] = "auto"
     """How far back the model can look.  Units: tokens."""
-    mlp_width: Annotated[CountOrAuto, Field(examples=[1024])] = "auto"
+    mlp_width: Annotated[Count | Auto, Field(examples=[1024])] = "auto"
     """Size of the hidden layer in each block."""
     norm: Literal["rms", "layer"] | None = None
     """How vectors are normalised: root mean square, or layer norm; null as the family does."""
@@ -49,17 +48,14 @@ class Decoder(Section):
     """How order is told: rotary, or a learned vector per position; null as the family does."""
     mlp: Literal["swiglu", "gelu", "relu2"] | None = None
     """The nonlinearity of each block: SwiGLU, GELU or ReLU squared; null as the family does."""
-    qk_norm: Annotated[bool | None, Wanted("true, false, or null as the family does", "true")] = (
-        None
-    )
+    qk_norm: Switch | None = None
     """Whether queries and keys are normalised; null as the family does."""
-    bias: Annotated[bool | None, Wanted("true, false, or null as the family does", "false")] = None
+    bias: Switch | None = None
     """Whether linear layers add a bias; null as the family does."""
     head: Literal["tied", "untied"] | None = None
     """Whether the output layer shares the weights of the input; null as the family does."""
     softcap: Annotated[
-        Annotated[float, Field(gt=0)] | Auto | None,
-        Wanted("a number above 0, auto, or null for none", "15.0"),
+        Positive | Auto | None, Wanted("a number above 0, auto, or null for none", "15.0")
     ] = "auto"
     """Bound on the logits, by cap * tanh(logits / cap); null for none, auto as the family does."""
     rope_theta: Annotated[Positive, Field(examples=[10000.0])] = 10_000.0
@@ -108,7 +104,7 @@ class Pretrained(Section):
     kind: Literal["pretrained"] = "pretrained"
     path: Annotated[Name, Field(examples=["models/SmolLM2-135M"])]
     """A folder with config.json and safetensors, or the id of a model on the Hugging Face Hub."""
-    context: Annotated[CountOrAuto, Field(examples=[1024])] = "auto"
+    context: Annotated[Count | Auto, Field(examples=[1024])] = "auto"
     """How far back it looks in training, at most what it was made for.  Units: tokens.
 
     auto is that, or 1024 if that is less.

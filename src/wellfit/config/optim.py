@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from wellfit.config.fields import (
+    Auto,
     Betas,
     Count,
     Fraction,
@@ -16,17 +22,19 @@ from wellfit.config.fields import (
     Name,
     NotNegative,
     Positive,
-    PositiveOrAuto,
     Section,
     Share,
     Span,
     Spans,
     Switch,
     Wanted,
+    as_tuple,
     conflict,
     show,
     write_percent,
 )
+
+_GROUPS = "[{match: embed*, lr_scale: 0.1}]"
 
 
 class Group(Section):
@@ -36,38 +44,27 @@ class Group(Section):
     """Which: a pattern on their names, where * stands for anything."""
     lr_scale: NotNegative = 1.0
     """What their learning rate is multiplied by."""
-    weight_decay: Annotated[
-        NotNegative | None, Wanted("a number of at least 0, or null", "0.0")
-    ] = None
+    weight_decay: NotNegative | None = None
     """Their weight decay; null for what they would have."""
 
 
-def read_groups(value: object) -> tuple[Group, ...]:
-    """Groups from a list of mappings.  Raises ``ValueError``."""
-    if not isinstance(value, (list, tuple)):
-        raise PydanticCustomError("groups", "not a list of groups")
-    return tuple(item if isinstance(item, Group) else _read_group(item) for item in value)
-
-
-def _read_group(item: object) -> Group:
-    keys = ", ".join(Group.model_fields)
-    if not isinstance(item, dict):
-        raise ValueError(f"{show(item)} is not a group; a group is a mapping with the keys {keys}")
+def _read_groups(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    """Groups from a list of mappings.  Raises ``ValueError`` for what is wrong inside of one."""
     try:
-        return Group.model_validate(item)
+        return read(as_tuple(value))
     except ValidationError as e:
         error = e.errors()[0]
-        at = ".".join(map(str, error["loc"])) or "it"
-        raise ValueError(
-            f"a group has the keys {keys}, and of one {show(at)} is wrong: {error['msg']}; "
-            "write for example [{match: embed*, lr_scale: 0.1}]"
-        ) from None
+        if not error["loc"]:
+            raise  # no list
+        keys, at = ", ".join(Group.model_fields), show(".".join(map(str, error["loc"][1:])) or "it")
+        wrong = f"a group has the keys {keys}, and of one {at} is wrong: {error['msg']}"
+        raise ValueError(f"{wrong}; write for example {_GROUPS}") from None
 
 
 Groups: TypeAlias = Annotated[
     tuple[Group, ...],
-    BeforeValidator(read_groups),
-    Wanted("a list of groups", "[{match: embed*, lr_scale: 0.1}]"),
+    WrapValidator(_read_groups),
+    Wanted("a list of groups", _GROUPS),
 ]
 
 
@@ -75,7 +72,7 @@ class Rated(Section):
     """What all optimizers have in common."""
 
     kind: str
-    lr: Annotated[PositiveOrAuto, Field(examples=[1e-3])] = "auto"
+    lr: Annotated[Positive | Auto, Field(examples=[1e-3])] = "auto"
     """Peak learning rate."""
 
 
@@ -103,7 +100,7 @@ class Muon(Adaptive):
     """Muon for the hidden matrices, AdamW for embeddings, the output layer and vectors."""
 
     kind: Literal["muon"] = "muon"
-    lr: Annotated[PositiveOrAuto, Field(examples=[0.02])] = "auto"
+    lr: Annotated[Positive | Auto, Field(examples=[0.02])] = "auto"
     """Peak learning rate of the hidden matrices."""
     betas: Betas = (0.9, 0.95)
     """Decay rates of AdamW's two averages."""
@@ -114,7 +111,7 @@ class Muon(Adaptive):
 
     Source  Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
-    adam_lr: Annotated[PositiveOrAuto, Field(examples=[3e-3])] = "auto"
+    adam_lr: Annotated[Positive | Auto, Field(examples=[3e-3])] = "auto"
     """Peak learning rate of everything that AdamW updates."""
 
 
@@ -196,11 +193,8 @@ class Sgd(Grouped):
     @model_validator(mode="after")
     def _can_look_ahead(self) -> Sgd:
         if self.nesterov and (self.momentum == 0 or self.dampening):
-            raise conflict(
-                "nesterov",
-                "needs momentum, and no dampening; write optim.momentum: 0.9 and "
-                "optim.dampening: 0.0",
-            )
+            hint = "write optim.momentum: 0.9 and optim.dampening: 0.0"
+            raise conflict("nesterov", f"needs momentum, and no dampening; {hint}")
         return self
 
 
@@ -261,7 +255,7 @@ class Lbfgs(Rated):
     """
 
     kind: Literal["lbfgs"] = "lbfgs"
-    lr: Annotated[PositiveOrAuto, Field(examples=[1.0])] = "auto"
+    lr: Annotated[Positive | Auto, Field(examples=[1.0])] = "auto"
     """Where along the direction each search begins."""
     history: Annotated[Count, Field(examples=[10])] = 10
     """How many earlier steps the curvature is known from."""
@@ -269,23 +263,9 @@ class Lbfgs(Rated):
     """Most evaluations of the loss in one search."""
 
 
-Optim: TypeAlias = Annotated[
-    Muon
-    | AdamW
-    | Adam
-    | NAdam
-    | RAdam
-    | Adamax
-    | ScheduleFreeAdamW
-    | Lion
-    | Sgd
-    | RmsProp
-    | Adagrad
-    | Adadelta
-    | Adafactor
-    | Lbfgs,
-    Field(discriminator="kind"),
-]
+_OfAdam: TypeAlias = AdamW | Adam | NAdam | RAdam | Adamax | ScheduleFreeAdamW
+_Others: TypeAlias = Lion | Sgd | RmsProp | Adagrad | Adadelta | Adafactor | Lbfgs
+Optim: TypeAlias = Annotated[Muon | _OfAdam | _Others, Field(discriminator="kind")]
 
 
 class Warmed(Section):
@@ -398,11 +378,8 @@ class Wsd(Warmed):
     @model_validator(mode="after")
     def _fits(self) -> Wsd:
         if isinstance(self.warmup, float) and self.warmup + self.decay > 1:
-            raise conflict(
-                "decay",
-                f"{write_percent(self.decay)} and the warm-up of {write_percent(self.warmup)} are "
-                "more than the whole run; write less of one",
-            )
+            both = f"{write_percent(self.decay)} and the warm-up of {write_percent(self.warmup)}"
+            raise conflict("decay", f"{both} are more than the whole run; write less of one")
         return self
 
 
@@ -462,19 +439,8 @@ class Constant(Warmed):
     kind: Literal["constant"] = "constant"
 
 
+_Falling: TypeAlias = Polynomial | Exponential | StepDecay | MultiStep | InverseSqrt | Wsd
+_Cycling: TypeAlias = CosineRestarts | OneCycle | Cyclic
 Schedule: TypeAlias = Annotated[
-    Linear
-    | Cosine
-    | CosineRestarts
-    | Polynomial
-    | Exponential
-    | StepDecay
-    | MultiStep
-    | InverseSqrt
-    | Wsd
-    | OneCycle
-    | Cyclic
-    | Plateau
-    | Constant,
-    Field(discriminator="kind"),
+    Linear | Cosine | _Falling | _Cycling | Plateau | Constant, Field(discriminator="kind")
 ]

@@ -178,9 +178,8 @@ class _Reading:
         if isinstance(event, AliasEvent):
             self.refuse(mark, f"{_STAR}, here in {self.line(mark)[-60:]!r}")
         if event.anchor is not None:
-            self.refuse(
-                mark, f"'&{event.anchor}' is a YAML anchor; write the value where it is used"
-            )
+            hint = "write the value where it is used"
+            self.refuse(mark, f"'&{event.anchor}' is a YAML anchor; {hint}")
         if event.tag not in (None, "!"):
             self.refuse(mark, f"the YAML tag {event.tag} is not read here; write a plain value")
 
@@ -188,9 +187,8 @@ class _Reading:
         """The value that begins with an event."""
         self.check(event)
         if len(path) > MAX_DEPTH:
-            self.refuse(
-                event.start_mark, f"more than {MAX_DEPTH} levels deep; a recipe has 4 at most"
-            )
+            text = f"more than {MAX_DEPTH} levels deep; a recipe has 4 at most"
+            self.refuse(event.start_mark, text)
         if isinstance(event, ScalarEvent):
             return read_scalar(event.value) if event.implicit[0] else event.value
         if isinstance(event, MappingStartEvent):

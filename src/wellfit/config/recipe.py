@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from wellfit.config.data import BpeTokenizer, Data, Tokenizer
 from wellfit.config.fields import Section, Wanted, conflict
-from wellfit.config.model import Decoder, Model, Ngrams, Pretrained
+from wellfit.config.model import Decoder, Model
 from wellfit.config.optim import Lbfgs, Linear, Muon, Optim, Schedule, ScheduleFreeAdamW
 from wellfit.config.task import LanguageModel, Task
 from wellfit.config.train import Checkpoint, Evaluate, Regularize, Stop, Train
@@ -48,29 +48,22 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _as_the_model_wants(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        model = given.get("model")
-        if isinstance(model, Pretrained | Ngrams):
-            model = model.model_dump()
-        if isinstance(model, dict) and model.get("kind") == "ngrams":
-            return {"optim": {"kind": "sgd"}, **given}
-        if "tokenizer" in given:
-            return given
-        if isinstance(model, dict) and model.get("kind") == "pretrained" and "path" in model:
-            return {**given, "tokenizer": {"kind": "pretrained", "path": model["path"]}}
-        return given
+        model = given.get("model") if isinstance(given, dict) else None
+        match model.model_dump() if isinstance(model, Section) else model:
+            case {"kind": "ngrams"}:
+                return {"optim": {"kind": "sgd"}, **given}
+            case {"kind": "pretrained", "path": path}:
+                return {"tokenizer": {"kind": "pretrained", "path": path}, **given}
+            case _:
+                return given
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Recipe:
         warmup, budget = self.schedule.warmup, self.train.budget
         is_same_unit = isinstance(warmup, Duration) and warmup.unit == budget.unit
         if is_same_unit and warmup.amount > budget.amount:  # type: ignore[union-attr]
-            raise conflict(
-                "schedule.warmup",
-                f"{warmup} of warm-up are more than the budget, {budget}; write less, "
-                "for example 2%",
-            )
+            text = f"{warmup} of warm-up are more than the budget, {budget}"
+            raise conflict("schedule.warmup", f"{text}; write less, for example 2%")
         return self
 
     @model_validator(mode="after")

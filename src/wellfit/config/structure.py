@@ -69,14 +69,18 @@ def takes_only_words(field: FieldInfo) -> bool:
 
 def wanted(field: FieldInfo) -> Wanted:
     """What a key wants, for error messages and the reference page."""
-    said = next((m for m in reversed(field.metadata) if isinstance(m, Wanted)), None)
-    if said is None or takes_only_words(field):
-        words = [*options(field), *(["null"] if can_be_null(field) else [])]
+    words = [*options(field), *(["null"] if can_be_null(field) else [])]
+    if takes_only_words(field):
         return Wanted(one_of(words), words[0])
-    example = field.examples[0] if field.examples else said.example
+    own = [m for m in field.metadata if isinstance(m, Wanted)]
+    parts = [m for part in get_args(field.annotation) for m in get_args(part)]
+    said = (own or [m for m in parts if isinstance(m, Wanted)])[-1]
+    # of a union: what its one part wants, and the words that it takes as well
+    what = said.what if own else ", ".join([said.what, *words[:-1], f"or {words[-1]}"])
+    example: Any = field.examples[0] if field.examples else said.example
     if isinstance(example, (int, float)):
-        return Wanted(said.what, f"{example:g}")
-    return Wanted(said.what, example if isinstance(example, str) else f"[{', '.join(example)}]")
+        return Wanted(what, f"{example:g}")
+    return Wanted(what, example if isinstance(example, str) else f"[{', '.join(example)}]")
 
 
 def one_of(words: Sequence[str]) -> str:

@@ -15,12 +15,9 @@ from wellfit.config.fields import (
     Switch,
     Texts,
     Wanted,
+    as_tuple,
     conflict,
 )
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 class TokenLoss(Section):
@@ -85,7 +82,7 @@ class ClassLoss(Section):
 
     kind: str
     class_weights: Annotated[
-        Literal["balanced"] | Annotated[tuple[Positive, ...], BeforeValidator(_as_tuple)] | None,
+        Literal["balanced"] | Annotated[tuple[Positive, ...], BeforeValidator(as_tuple)] | None,
         Wanted("balanced, a list of numbers above 0, or null", "balanced"),
     ] = None
     """Weight of each class in training, in the order of the labels; null for 1 each.

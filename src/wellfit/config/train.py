@@ -7,15 +7,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from wellfit.config.fields import (
+    Auto,
     Count,
-    CountOrAuto,
     Fraction,
     Length,
-    LengthOrAuto,
     Momentum,
     Name,
     NotNegative,
-    NotNegativeOrAuto,
     Positive,
     Section,
     Seed,
@@ -34,9 +32,9 @@ class Train(Section):
 
     Minutes become a number of steps after a short measured warm-up, and stay that number.
     """
-    batch: Annotated[CountOrAuto, Field(examples=[64])] = "auto"
+    batch: Annotated[Count | Auto, Field(examples=[64])] = "auto"
     """Sequences per optimizer step, on all devices together."""
-    micro_batch: Annotated[CountOrAuto, Field(examples=[16])] = "auto"
+    micro_batch: Annotated[Count | Auto, Field(examples=[16])] = "auto"
     """Most sequences in one forward pass; a batch of more is accumulated, with the same result."""
     seed: Seed = 1
     """The number that every random draw of the run is made from."""
@@ -46,7 +44,7 @@ class Train(Section):
     """Whether to compile the model; auto compiles when it pays within the budget."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """What to train on; auto is the GPU when there is one."""
-    threads: Annotated[CountOrAuto, Field(examples=[2])] = "auto"
+    threads: Annotated[Count | Auto, Field(examples=[2])] = "auto"
     """CPU threads for arithmetic; auto is the number of cores this process may use."""
 
 
@@ -157,7 +155,7 @@ class Regularize(Section):
 
     Source  NEFTune, arXiv:2310.05914.
     """
-    weight_decay: Annotated[NotNegativeOrAuto, Field(examples=[0.1])] = "auto"
+    weight_decay: Annotated[NotNegative | Auto, Field(examples=[0.1])] = "auto"
     """Pull of the weight matrices towards zero at each step, times the learning rate.
 
     Decoupled, with every optimizer: it does not go through the gradient, as l2 does.
@@ -234,9 +232,9 @@ class Generate(Section):
 class Evaluate(Section):
     """What is measured during training, and how often."""
 
-    every: Annotated[LengthOrAuto, Field(examples=["200 steps"])] = "auto"
+    every: Annotated[Length | Auto, Field(examples=["200 steps"])] = "auto"
     """How often the train subset and val are measured."""
-    tokens: Annotated[CountOrAuto, Field(examples=[100000])] = "auto"
+    tokens: Annotated[Count | Auto, Field(examples=[100000])] = "auto"
     """How much of each is measured during training; the last time all of it.  Units: tokens."""
     metrics: Switch = True
     """Whether the task's metrics are measured with every evaluation; at the end they always are."""

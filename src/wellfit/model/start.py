@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from wellfit.config import Decoder as DecoderRecipe
-from wellfit.config import Model, Pretrained
 from wellfit.config import Ngrams as NgramsRecipe
+from wellfit.config.model import Model, Pretrained
 from wellfit.errors import CheckpointError, ConfigError
 from wellfit.model.decoder import Decoder
 from wellfit.model.encoder import ENCODERS, Encoder, encoder_shape, load_encoder

@@ -9,7 +9,8 @@ from typing import Any, assert_never
 import torch
 from torch import nn
 
-from wellfit.config import (
+from wellfit.config import known
+from wellfit.config.optim import (
     Adadelta,
     Adafactor,
     Adagrad,
@@ -23,11 +24,10 @@ from wellfit.config import (
     RAdam,
     RmsProp,
     Sgd,
-    known,
 )
-from wellfit.config import Lion as LionConfig
-from wellfit.config import Muon as MuonConfig
-from wellfit.config import ScheduleFreeAdamW as ScheduleFreeConfig
+from wellfit.config.optim import Lion as LionConfig
+from wellfit.config.optim import Muon as MuonConfig
+from wellfit.config.optim import ScheduleFreeAdamW as ScheduleFreeConfig
 from wellfit.errors import ConfigError
 from wellfit.optim.lion import Lion
 from wellfit.optim.muon import Muon

@@ -10,7 +10,7 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
-from wellfit.config import AdaptiveClip, NormClip, ValueClip
+from wellfit.config.train import AdaptiveClip, NormClip, ValueClip
 
 _KNOWN_AFTER = 25  # lengths, until their mean and variance are trusted (ZClip, sec. 4)
 

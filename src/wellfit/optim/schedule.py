@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
-from wellfit.config import (
+from wellfit.config.optim import (
     Constant,
     Cosine,
     CosineRestarts,

@@ -1,7 +1,7 @@
 """What this machine is, what a recipe will cost, and the laws that fill in auto values."""
 
 from wellfit.plan.decide import Decision, Rehearsal, decide_horizon, decide_parts, model_of
-from wellfit.plan.machine import Machine, environment, matmul_flops_per_s, this_machine
+from wellfit.plan.machine import Machine, environment, this_machine
 
 __all__ = [
     "Decision",
@@ -10,7 +10,6 @@ __all__ = [
     "decide_horizon",
     "decide_parts",
     "environment",
-    "matmul_flops_per_s",
     "model_of",
     "this_machine",
 ]

@@ -51,22 +51,22 @@ class Roles(NamedTuple):
 def columns_for(task: str, records: Records, text: str | None) -> Guesses:
     """The columns of a task's prompt, label or messages, and of its text."""
     names = {name.lower(): name for record in records for name in record}
-    listed = f"fill in: the columns are {', '.join(names.values())}"
+    fill_in = (FILL_IN, f"fill in: the columns are {', '.join(names.values())}")
     match task:
         case "complete":
-            return _pair(names, listed)
+            return _pair(names) or dict.fromkeys(("task.prompt", "task.completion"), fill_in)
         case "chat":
-            return _messages(records[0], names, listed)
+            return _messages(records[0], names) or {"task.messages": fill_in}
         case "classify":
-            guesses = _label(records, names, listed)
+            guesses = _label(records, names) or {"task.label": fill_in}
             answers = {guesses["task.label"][0]}
         case _:
-            guesses = _targets(records, names, listed)
+            guesses = _targets(records, names) or {"task.targets": fill_in}
             found = guesses["task.targets"][0]
             answers = {found} if isinstance(found, str) else set(found)
     if text is not None:
         return {**guesses, "data.text": (text, "")}
-    return guesses | _text(records, names, answers, listed)
+    return guesses | (_text(records, names, answers) or {"data.text": fill_in})
 
 
 def split_column(records: Records) -> Guesses:
@@ -121,7 +121,7 @@ def _beside(path: Path, role: SplitName) -> Iterator[Path]:
 
 def line_pattern(task: str, lines: Sequence[str]) -> tuple[str, str] | None:
     """How lines of plain text come apart, and why; None where they do not look it."""
-    guess = None if task == "chat" else _pattern(task, lines)
+    guess = _pattern(task, lines) if lines and task != "chat" else None
     if guess is None:
         return None
     fits = sum(re.fullmatch(guess[0], line) is not None for line in lines)
@@ -131,28 +131,19 @@ def line_pattern(task: str, lines: Sequence[str]) -> tuple[str, str] | None:
 def _pattern(task: str, lines: Sequence[str]) -> tuple[str, str] | None:
     tabs = sum("\t" in line for line in lines) > 0.99 * len(lines)
     if task == "complete":
-        return (
-            (r"(?P<prompt>[^\t]*)\t(?P<completion>.*)", "two parts, a tab between")
-            if tabs
-            else None
-        )
+        pattern = r"(?P<prompt>[^\t]*)\t(?P<completion>.*)"
+        return (pattern, "two parts, a tab between") if tabs else None
     first = [line.split("\t" if tabs else None, 1)[0] for line in lines if line.strip()]
     space, label = (r"\t", r"[^\t]+") if tabs else (r"\s", r"\S+")
+    whole = rf"(?P<label>{label}){space}(?P<text>.*)"
+    why = f"lines such as {_cut(lines[0])}"
     if task == "regress":
-        fits = all(_NUMBER.fullmatch(word) for word in first)
-        return (
-            (rf"(?P<label>{label}){space}(?P<text>.*)", f"lines such as {_cut(lines[0])}")
-            if fits
-            else None
-        )
+        return (whole, why) if all(_NUMBER.fullmatch(word) for word in first) else None
     coarse = {word.split(":")[0] for word in first}
     if all(":" in word for word in first) and _are_classes(len(coarse), len(first)):
-        finer = rf"for the finer labels, (?P<label>{label}){space}(?P<text>.*)"
-        why = f"lines such as {_cut(lines[0])}; {finer}"
-        return rf"(?P<label>[^:\s]+):{label}{space}(?P<text>.*)", why
-    if not _are_classes(len(set(first)), len(first)):
-        return None
-    return rf"(?P<label>{label}){space}(?P<text>.*)", f"lines such as {_cut(lines[0])}"
+        pattern = rf"(?P<label>[^:\s]+):{label}{space}(?P<text>.*)"
+        return pattern, f"{why}; for the finer labels, {whole}"
+    return (whole, why) if _are_classes(len(set(first)), len(first)) else None
 
 
 def _cut(text: str) -> str:
@@ -163,7 +154,7 @@ def _are_classes(n_values: int, n: int) -> bool:
     return n_values <= min(_MOST_CLASSES, max(2, n // 3))
 
 
-def _pair(names: Mapping[str, str], listed: str) -> Guesses:
+def _pair(names: Mapping[str, str]) -> Guesses:
     for pair in _PAIRS:
         given, answer = pair.split()
         if given in names and answer in names:
@@ -175,7 +166,7 @@ def _pair(names: Mapping[str, str], listed: str) -> Guesses:
         first, second = names.values()
         why = "the only two columns, in their order: look whether they are the right way round"
         return {"task.prompt": (_lines(first), why), "task.completion": (second, "")}
-    return {"task.prompt": (FILL_IN, listed), "task.completion": (FILL_IN, listed)}
+    return {}
 
 
 def _lines(*columns: str) -> str:
@@ -183,7 +174,7 @@ def _lines(*columns: str) -> str:
     return "".join("{" + column + "}\n" for column in columns)
 
 
-def _messages(record: Mapping[str, Any], names: Mapping[str, str], listed: str) -> Guesses:
+def _messages(record: Mapping[str, Any], names: Mapping[str, str]) -> Guesses:
     for key in ("auto", *(names[name] for name in _TURNS if name in names)):
         found = conversation_of(record, config.Chat(messages=key), "")
         if not isinstance(found, Bad):
@@ -191,19 +182,17 @@ def _messages(record: Mapping[str, Any], names: Mapping[str, str], listed: str) 
         if found.kind != "no conversation":
             story = found.message.removeprefix(": ")
             return {"task.messages": ("auto", f"the first record is not used as it is: {story}")}
-    return {"task.messages": (FILL_IN, listed)}
+    return {}
 
 
-def _label(records: Records, names: Mapping[str, str], listed: str) -> Guesses:
+def _label(records: Records, names: Mapping[str, str]) -> Guesses:
     name = next((names[n] for n in _LABELS if n in names), None)
     why = "by its name"
     if name is None:
         few = [c for c in names.values() if c.lower() not in _SPLITS and _has_classes(records, c)]
-        name, why = (
-            (few[0], "the only column with few different values") if len(few) == 1 else (None, "")
-        )
-    if name is None:
-        return {"task.label": (FILL_IN, listed)}
+        if len(few) != 1:
+            return {}
+        name, why = few[0], "the only column with few different values"
     several = any(isinstance(record.get(name), list) for record in records)
     guesses: Guesses = {"task.label": (name, why)}
     return guesses | ({"task.several": (True, "the labels are lists")} if several else {})
@@ -218,16 +207,14 @@ def _has_classes(records: Records, name: str) -> bool:
     return 1 < len(set(values)) and _are_classes(len(set(values)), len(values))
 
 
-def _targets(records: Records, names: Mapping[str, str], listed: str) -> Guesses:
+def _targets(records: Records, names: Mapping[str, str]) -> Guesses:
     numbers = [n for n in names.values() if not _is_id(n) and _are_numbers(records, n)]
     named = [n for n in numbers if n.lower() in _TARGETS]
-    chosen = named[:1] or numbers
-    if not chosen:
-        return {"task.targets": (FILL_IN, listed)}
-    why = "by its name" if named else "the only column of numbers"
-    if len(chosen) > 1:
-        why = "all columns of numbers; take out what is not to be learned"
-    return {"task.targets": (chosen[0] if len(chosen) == 1 else chosen, why)}
+    if named or len(numbers) == 1:
+        why = "by its name" if named else "the only column of numbers"
+        return {"task.targets": ((named or numbers)[0], why)}
+    why = "all columns of numbers; take out what is not to be learned"
+    return {"task.targets": (numbers, why)} if numbers else {}
 
 
 def _is_id(name: str) -> bool:
@@ -236,14 +223,12 @@ def _is_id(name: str) -> bool:
 
 def _are_numbers(records: Records, name: str) -> bool:
     values = [record.get(name) for record in records]
-    return all(
-        not isinstance(v, bool)
-        and (isinstance(v, (int, float)) or (isinstance(v, str) and bool(_NUMBER.fullmatch(v))))
-        for v in values
-    )
+    texts = [value for value in values if isinstance(value, str)]
+    are_read = all(isinstance(v, (int, float, str)) and not isinstance(v, bool) for v in values)
+    return are_read and all(_NUMBER.fullmatch(text) for text in texts)
 
 
-def _text(records: Records, names: Mapping[str, str], answers: set[str], listed: str) -> Guesses:
+def _text(records: Records, names: Mapping[str, str], answers: set[str]) -> Guesses:
     for pair in _TEXT_PAIRS:
         one, other = pair.split()
         if one in names and other in names:
@@ -258,6 +243,5 @@ def _text(records: Records, names: Mapping[str, str], answers: set[str], listed:
         and all(isinstance(record.get(name), str) for record in records)
         and not _are_numbers(records, name)
     }
-    if not lengths:
-        return {"data.text": (FILL_IN, listed)}
-    return {"data.text": (max(lengths, key=lambda name: lengths[name]), "the longest texts")}
+    longest = max(lengths, key=lambda name: lengths[name], default=None)
+    return {"data.text": (longest, "the longest texts")} if longest else {}

@@ -18,8 +18,6 @@ import torch
 from wellfit.config import (
     Classify,
     Explained,
-    Lbfgs,
-    MeanAverage,
     PretrainedTokenizer,
     Recipe,
     Regress,
@@ -27,6 +25,8 @@ from wellfit.config import (
     recipe_from_dict,
     to_dict,
 )
+from wellfit.config.optim import Lbfgs
+from wellfit.config.train import MeanAverage
 from wellfit.data import Feed, Prepared, train_feed
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Resolved, Shape, resolve_model
@@ -74,25 +74,27 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
 
     Raises ``ConfigError`` with every problem found.
     """
-    device = laws.device(machine) if recipe.train.device == "auto" else None
-    on = str(device.value) if device else recipe.train.device
-    if on == "cuda" and machine.gpu is None:
-        raise ConfigError(
-            ["train.device: cuda, but torch finds no GPU here; write train.device: cpu"]
-        )
+    anywhere = "the same files from anywhere"
+    choices = {"data.path": Choice(_full(recipe.data.path), anywhere, "")}
+    device = recipe.train.device
+    if device == "auto":
+        device = "cuda" if machine.gpu else "cpu"
+        why = f"torch finds {machine.gpu or 'no GPU'}"
+        choices["train.device"] = Choice(device, why, "machine")
+    if device == "cuda" and machine.gpu is None:
+        what = "train.device: cuda, but torch finds no GPU here; write train.device: cpu"
+        raise ConfigError([what])
     shape, sizes = model_of(recipe, data)
-    memory = machine.gpu_memory_bytes if on == "cuda" else machine.memory_bytes
+    memory = machine.gpu_memory_bytes if device == "cuda" else machine.memory_bytes
     laws.check_memory(shape, memory_bytes=memory)
-    choices: dict[str, Choice] = {"data.path": _absolute(recipe.data.path)}
-    if device:
-        choices["train.device"] = device
     if recipe.train.threads == "auto":
-        choices["train.threads"] = laws.threads(machine)
+        why = f"{machine.cores} cores are usable by this process"
+        choices["train.threads"] = Choice(machine.cores, why, "machine")
     if recipe.train.precision == "auto":
-        choices["train.precision"] = _precision(machine, on)
+        choices["train.precision"] = _precision(machine, device)
     if isinstance(recipe.tokenizer, PretrainedTokenizer):
         path = str(local_folder(recipe.tokenizer.path).absolute())
-        choices["tokenizer.path"] = Choice(path, "the same files from anywhere", "")
+        choices["tokenizer.path"] = Choice(path, anywhere, "")
     choices |= sizes
     batch = recipe.train.batch
     if isinstance(recipe.optim, Lbfgs):
@@ -107,7 +109,7 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
         choices["train.micro_batch"] = laws.micro_batch(shape, batch, memory_bytes=memory)
     if recipe.evaluate.tokens == "auto":
         choices["evaluate.tokens"] = laws.evaluate_tokens(shape, data.splits["val"])
-    choices |= laws.rates(recipe, shape, tokens_per_step=batch * shape.context)
+    choices |= laws.rates(recipe, shape)
     decision = Decision(recipe, _vocabulary(recipe, data)).with_choices(choices)
     return decision, shape
 
@@ -134,7 +136,9 @@ def decide_horizon(decision: Decision, feed: Feed, seen: Rehearsal) -> Decision:
     recipe = decision.recipe
     choices: dict[str, Choice] = {}
     if recipe.train.compile == "auto":
-        choices["train.compile"] = Choice(seen.compiled, *laws.compile_reason(seen.compiled))
+        why = "the compiled step was faster, and the run is long enough"
+        why = why if seen.compiled else "too short a run to pay for compiling, or no gain"
+        choices["train.compile"] = Choice(seen.compiled, why, "measured")
     budget = recipe.train.budget
     looks = laws.EVALUATIONS
     match budget.unit:
@@ -157,41 +161,38 @@ def decide_horizon(decision: Decision, feed: Feed, seen: Rehearsal) -> Decision:
             )
     if reason:
         choices["train.budget"] = Choice(Duration(steps, "steps"), reason, "measured")
-    every = recipe.evaluate.every
-    if every == "auto":
+    spans: dict[str, Any] = {f"schedule.{name}": value for name, value in recipe.schedule}
+    if recipe.evaluate.every == "auto":
         choices["evaluate.every"] = laws.evaluate_every(steps)
-    elif every.unit != "steps":
-        span = in_steps(every, recipe=recipe, feed=feed, step_s=seen.step_s)
-        choices["evaluate.every"] = Choice(Duration(span, "steps"), f"{every}", "measured")
-    kept = recipe.checkpoint.every
-    if kept.unit in ("tokens", "epochs"):
-        span = in_steps(kept, recipe=recipe, feed=feed, step_s=seen.step_s)
-        choices["checkpoint.every"] = Choice(Duration(span, "steps"), f"{kept}", "measured")
-    spans = {f"schedule.{name}": value for name, value in recipe.schedule}
+    else:
+        spans["evaluate.every"] = recipe.evaluate.every
+    if recipe.checkpoint.every.unit != "seconds":  # the one span that may go by the clock
+        spans["checkpoint.every"] = recipe.checkpoint.every
     if isinstance(recipe.regularize.average, MeanAverage):
         spans["regularize.average.every"] = recipe.regularize.average.every
     for key, value in spans.items():
         asked = value if isinstance(value, tuple) else (value,)
         if any(isinstance(span, Duration) and span.unit != "steps" for span in asked):
-            steps_of = partial(in_steps, recipe=recipe, feed=feed, step_s=seen.step_s)
-            out = [f"{steps_of(s)} steps" if isinstance(s, Duration) else s for s in asked]
+            steps_of = partial(_in_steps, recipe=recipe, feed=feed, step_s=seen.step_s)
+            out = [str(steps_of(s)) if isinstance(s, Duration) else s for s in asked]
             reason = ", ".join(map(str, asked))
             choices[key] = Choice(out if isinstance(value, tuple) else out[0], reason, "measured")
     return decision.with_choices(choices)
 
 
-def in_steps(span: Duration, *, recipe: Recipe, feed: Feed, step_s: float) -> int:
+def _in_steps(span: Duration, *, recipe: Recipe, feed: Feed, step_s: float) -> Duration:
     """A duration as a number of steps, at least 1."""
     batch = known(recipe.train.batch)
     match span.unit:
         case "steps":
-            return int(span.amount)
+            return span
         case "tokens":
-            return max(1, round(span.amount * feed.n_rows / (batch * feed.n_targets)))
+            steps = span.amount * feed.n_rows / (batch * feed.n_targets)
         case "epochs":
-            return max(1, round(span.amount * feed.n_rows / batch))
+            steps = span.amount * feed.n_rows / batch
         case "seconds":
-            return max(1, round(span.amount / step_s))
+            steps = span.amount / step_s
+    return Duration(max(1, round(steps)), "steps")
 
 
 def _vocabulary(recipe: Recipe, data: Prepared) -> tuple[Explained, ...]:
@@ -212,17 +213,8 @@ def _precision(machine: Machine, device: str) -> Choice:
         return Choice("fp32", "this processor has no bfloat16 arithmetic", "machine")
     fp32 = matmul_flops_per_s(torch.float32, device=device)
     gain = matmul_flops_per_s(torch.bfloat16, device=device) / fp32
-    if gain < laws.BF16_PAYS:
-        return Choice(
-            "fp32", f"bfloat16 products ran only {gain:.1f} times as fast here", "measured"
-        )
-    return Choice(
-        "bf16", f"bfloat16 products ran {gain:.1f} times as fast as float32 here", "measured"
-    )
-
-
-def _absolute(path: Any) -> Choice:
-    return Choice(_full(path), "the same files from anywhere", "")
+    reason = f"bfloat16 products ran {gain:.1f} times as fast as float32 here"
+    return Choice("fp32" if gain < laws.BF16_PAYS else "bf16", reason, "measured")
 
 
 def _full(path: Any) -> Any:

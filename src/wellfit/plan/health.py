@@ -39,13 +39,12 @@ def look_over() -> dict[str, Any]:
         "bfloat16 products": _rate(torch.bfloat16, device),
         "compiler": shutil.which("g++") or shutil.which("clang++") or "none",
     }
-    parts = [_part(*part) for part in _PARTS]
     problems = []
     if free_bytes < _LOW_DISK_BYTES:
         problems.append(f"only {format_bytes(free_bytes)} of disk are free here: make room")
     if facts["compiler"] == "none":
         problems.append("no C++ compiler: long runs cannot be compiled. Install g++")
-    return {"machine": facts, "parts": parts, "problems": problems}
+    return {"machine": facts, "parts": [_part(*part) for part in _PARTS], "problems": problems}
 
 
 def _rate(dtype: torch.dtype, device: str) -> str:

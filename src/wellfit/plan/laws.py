@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 
-from wellfit.config import Classify, Muon, Ngrams, Pretrained, Recipe
+from wellfit.config import Classify, Ngrams, Pretrained, Recipe
+from wellfit.config.optim import Muon
 from wellfit.data import Split
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Shape
-from wellfit.plan.machine import Machine
 from wellfit.units import Duration, format_bytes, format_count
 
 EVALUATIONS = 12  # looks at train and val over a run
@@ -25,18 +25,6 @@ _MEMORY_FRAC = 0.5  # of what there is, for activations
 _BYTES_PER_ACTIVATION = 4  # bfloat16 kept for backward, and its gradient
 
 
-def device(machine: Machine) -> Choice:
-    """The GPU where there is one."""
-    if machine.gpu:
-        return Choice("cuda", f"torch finds {machine.gpu}", "machine")
-    return Choice("cpu", "torch finds no GPU", "machine")
-
-
-def threads(machine: Machine) -> Choice:
-    """One thread for each usable core."""
-    return Choice(machine.cores, f"{machine.cores} cores are usable by this process", "machine")
-
-
 def batch(shape: Shape, train: Split) -> Choice:
     """Sequences per step: few for a small model, because many small steps learn more.
 
@@ -44,16 +32,13 @@ def batch(shape: Shape, train: Split) -> Choice:
     which have a target each.  Never so many that an epoch has fewer than 20 steps.
     """
     if train.labels is not None:
-        return Choice(
-            max(1, min(LABELLED_BATCH, train.n_documents // 20)),
-            f"{LABELLED_BATCH} texts, at most a twentieth of the train split",
-            "BERT, arXiv:1810.04805, appendix A.3 (16 or 32)",
-        )
-    train_tokens = train.n_tokens
+        texts = max(1, min(LABELLED_BATCH, train.n_documents // 20))
+        reason = f"{LABELLED_BATCH} texts, at most a twentieth of the train split"
+        return Choice(texts, reason, "BERT, arXiv:1810.04805, appendix A.3 (16 or 32)")
     wanted = 2048 * math.sqrt(shape.matmul_parameters / 2e6)
     tokens = 2 ** round(math.log2(min(max(wanted, 1024), 2**19)))
     sequences = max(1, tokens // shape.context)
-    most = max(1, train_tokens // (20 * shape.context))
+    most = max(1, train.n_tokens // (20 * shape.context))
     reason = f"{tokens} tokens a step for {shape.matmul_parameters / 1e6:.2g}M matrix parameters"
     if most < sequences:
         return Choice(most, "a twentieth of the train split", "plan.laws.batch")
@@ -65,14 +50,11 @@ def whole_batch(asked: int | str, n_rows: int) -> Choice:
 
     Raises ``ConfigError`` for another batch.
     """
+    needs = "lbfgs needs the whole train split at each step"
     if asked not in ("auto", n_rows):
-        raise ConfigError(
-            [
-                f"train.batch: lbfgs needs the whole train split at each step, {n_rows} rows; "
-                "write train.batch: auto, or another optim.kind"
-            ]
-        )
-    return Choice(n_rows, "lbfgs needs the whole train split at each step", "plan.laws")
+        hint = "write train.batch: auto, or another optim.kind"
+        raise ConfigError([f"train.batch: {needs}, {n_rows} rows; {hint}"])
+    return Choice(n_rows, needs, "plan.laws")
 
 
 def check_memory(shape: Shape, *, memory_bytes: int) -> None:
@@ -83,13 +65,10 @@ def check_memory(shape: Shape, *, memory_bytes: int) -> None:
     parameters = shape.matmul_parameters + (0 if shape.tied else shape.vocab * shape.width)
     need_bytes = 16 * parameters
     if need_bytes > memory_bytes:
-        raise ConfigError(
-            [
-                f"model: {format_count(parameters)} parameters at depth {shape.depth} and width "
-                f"{shape.width}; weights, gradients and optimizer take {format_bytes(need_bytes)}, "
-                f"and there are {format_bytes(memory_bytes)}. Lower model.depth or model.width"
-            ]
-        )
+        size = f"{format_count(parameters)} parameters at depth {shape.depth} and width"
+        state = f"weights, gradients and optimizer take {format_bytes(need_bytes)}"
+        there = f"there are {format_bytes(memory_bytes)}. Lower model.depth or model.width"
+        raise ConfigError([f"model: {size} {shape.width}; {state}, and {there}"])
 
 
 def activation_bytes(shape: Shape) -> int:
@@ -133,7 +112,7 @@ _TUNING_FRAC, _LORA_FRAC = 1 / 30, 1 / 5
 _DECAYS = {"adamw": 0.1, "schedule-free-adamw": 0.1, "lion": 0.3}  # usual; of the others 0
 
 
-def rates(recipe: Recipe, shape: Shape, *, tokens_per_step: int) -> dict[str, Choice]:
+def rates(recipe: Recipe, shape: Shape) -> dict[str, Choice]:
     """Learning rates and weight decay of the chosen optimizer, where they are auto."""
     optim, measured = recipe.optim, "LOG.md, 2026-11-21"
     if isinstance(recipe.model, Ngrams) and optim.kind == "sgd":
@@ -187,10 +166,3 @@ def evaluate_tokens(shape: Shape, val: Split) -> Choice:
     share = min(1.0, MOST_EXAMPLES / val.n_documents)
     tokens = max(1, int(val.n_targets * share))
     return Choice(tokens, f"{MOST_EXAMPLES} examples, or all there are", "plan.laws")
-
-
-def compile_reason(compiled: bool) -> tuple[str, str]:
-    """Reason and source of the decision to compile."""
-    if compiled:
-        return "the compiled step was faster, and the run is long enough", "measured"
-    return "too short a run to pay for compiling, or no gain", "measured"

@@ -41,9 +41,8 @@ class Machine:
 
     def summary(self) -> str:
         """One line for cards and reports."""
-        if self.gpu:
-            return f"{self.gpu}, {self.cores} cores of {self.cpu}, torch {self.torch}"
-        return f"{self.cores} cores of {self.cpu}, torch {self.torch}"
+        gpu = f"{self.gpu}, " if self.gpu else ""
+        return f"{gpu}{self.cores} cores of {self.cpu}, torch {self.torch}"
 
 
 def this_machine() -> Machine:

@@ -46,34 +46,28 @@ def survey(path: str, *, text: str, encoding: str) -> Survey:
     data = recipe_from_dict({**asked, "train.budget": "1 step"}).data
     sources = find_sources(data)
     characters: set[str] = set()
-    n_characters = n_bytes = n_documents = read_bytes = 0
-
-    def on_read(n: int) -> None:
-        nonlocal read_bytes
-        read_bytes += n
-
+    n_characters = n_bytes = n_documents = 0
+    read_bytes: list[int] = []
     for file in sources.files:
-        for piece in pieces_of(file, data, on_read):
+        for piece in pieces_of(file, data, read_bytes.append):
             characters.update(piece.text)
             n_characters += len(piece.text)
             n_bytes += len(piece.text.encode("utf-8", "surrogatepass"))
             n_documents += piece.ends
         if n_characters > MOST_CHARACTERS:
             break
-    scale = sources.n_bytes / read_bytes if read_bytes else 1.0  # 1 where all of it was read
-    n_bytes, n_documents = round(n_bytes * scale), round(n_documents * scale)
+    total = sum(read_bytes)
+    scale = sources.n_bytes / total if total else 1.0  # 1 where all of it was read
     facts = {
         "path": path,
-        "n_bytes": n_bytes,
-        "n_documents": n_documents,
+        "n_bytes": round(n_bytes * scale),
+        "n_documents": round(n_documents * scale),
         "n_characters_distinct": len(characters),
         "formats": sorted({file.format for file in sources.files}),
         "text": text if text != "text" else None,
-        "encoding": encoding if encoding != "utf-8" else None,
     }
-    counted = _counted(n_documents, "document", is_exact=scale == 1)
-    said = f"{counted}, {format_bytes(n_bytes)}, {len(characters)} distinct characters"
-    return Survey(facts, _machine(), said)
+    said = f", {len(characters)} distinct characters"
+    return _survey(facts, "document", encoding, is_exact=scale == 1, said=said)
 
 
 def survey_examples(path: str, task: str, *, text: str, encoding: str) -> Survey:
@@ -94,42 +88,39 @@ def survey_examples(path: str, task: str, *, text: str, encoding: str) -> Survey
     if roles is None:
         guesses |= split_column(records)
     guesses |= columns_for(task, records, text if text != "text" else None)
-    n_documents, n_bytes = round(len(records) * scale), sum(file.n_bytes for file in files)
+    lengths = [sum(map(len, _texts(record))) for record in records]
     facts = {
         "path": path,
-        "n_bytes": n_bytes,
-        "n_documents": n_documents,
-        "n_characters": int(np.quantile([_length(r) for r in records], 0.99, method="higher")),
+        "n_bytes": sum(file.n_bytes for file in files),
+        "n_documents": round(len(records) * scale),
+        "n_characters": int(np.quantile(lengths, 0.99, method="higher")),
         "formats": sorted({file.format for file in files}),
-        "encoding": encoding if encoding != "utf-8" else None,
         "guesses": guesses,
     }
-    counted = _counted(n_documents, "example", is_exact=scale == 1)
-    return Survey(facts, _machine(), f"{counted}, {format_bytes(n_bytes)}")
+    return _survey(facts, "example", encoding, is_exact=scale == 1)
 
 
-def _counted(n: int, what: str, *, is_exact: bool) -> str:
-    return f"{'' if is_exact else 'about '}{format_count(n)} {what}{'' if n == 1 else 's'}"
-
-
-def _machine() -> dict[str, Any]:
-    machine = this_machine()
-    return {"cores": machine.cores, "gpu": machine.gpu}
+def _survey(
+    facts: dict[str, Any], what: str, encoding: str, *, is_exact: bool, said: str = ""
+) -> Survey:
+    n, machine = facts["n_documents"], this_machine()
+    counted = f"{'' if is_exact else 'about '}{format_count(n)} {what}{'' if n == 1 else 's'}"
+    return Survey(
+        {**facts, "encoding": encoding if encoding != "utf-8" else None},
+        {"cores": machine.cores, "gpu": machine.gpu},
+        f"{counted}, {format_bytes(facts['n_bytes'])}{said}",
+    )
 
 
 def _by_files(roles: Roles) -> Guesses:
     """A split by files; without one for val, the test files are kept out of sight."""
     train, val, test = (_one([str(path) for path in paths]) for paths in roles)
+    guesses: Guesses = {"data.path": (train, "")}
     if roles.val:
-        guesses: Guesses = {
-            "data.path": (train, ""),
-            "data.split.kind": ("files", "by their names"),
-        }
-        guesses["data.split.val"] = (val, "")
+        guesses |= {"data.split.kind": ("files", "by their names"), "data.split.val": (val, "")}
         return guesses | ({"data.split.test": (test, "")} if roles.test else {})
     why = f"there is a test file and none for val; after training: wellfit eval RUN --data {test}"
-    return {
-        "data.path": (train, ""),
+    return guesses | {
         "data.split.kind": ("hash", why),
         "data.split.val": (0.05, ""),
         "data.split.test": (0.0, ""),
@@ -161,27 +152,18 @@ def _pattern(task: str, file: SourceFile, data: Data) -> tuple[str, str]:
 
 def _records(files: Sequence[SourceFile], data: Data) -> tuple[Records, float]:
     """The first records, and how many times as many there are in all, about."""
-    read_bytes = 0
-
-    def on_read(n: int) -> None:
-        nonlocal read_bytes
-        read_bytes += n
-
-    every = (record for file in files for record in whole_records(file, data, on_read))
+    read_bytes: list[int] = []
+    every = (r for file in files for r in whole_records(file, data, read_bytes.append))
     records = list(islice(every, MOST_RECORDS))
     if not records:
         raise DataError(f"{files[0].path} holds not a single record. Check data.path")
     if len(records) < MOST_RECORDS:
         return records, 1.0
-    return records, max(1.0, sum(file.n_bytes for file in files) / max(1, read_bytes))
-
-
-def _length(record: Any) -> int:
-    """Characters of all texts in a record."""
-    return sum(len(text) for text in _texts(record))
+    return records, max(1.0, sum(file.n_bytes for file in files) / max(1, sum(read_bytes)))
 
 
 def _texts(value: Any) -> Iterator[str]:
+    """Every text in a record."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (dict, list)):

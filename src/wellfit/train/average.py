@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 import torch
 from torch import Tensor, nn
 
-from wellfit.config import EmaAverage, MeanAverage
+from wellfit.config.train import EmaAverage, MeanAverage
 from wellfit.optim import steps_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wellfit.config import (
+from wellfit.config.task import (
     Absolute,
     Chat,
     Classify,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from wellfit.checkpoint import commit, prune
-from wellfit.config import Plateau
+from wellfit.config.optim import Plateau
 from wellfit.errors import Diverged, WellfitError
 from wellfit.optim import lr_scale
 from wellfit.train import ranks as group

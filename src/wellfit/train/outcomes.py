@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wellfit.config import Chat, Classify, Complete, Quantile, Recipe, Regress
+from wellfit.config import Chat, Classify, Complete, Recipe, Regress
+from wellfit.config.task import Quantile
 from wellfit.data import Blocks, Prepared, Split
 from wellfit.errors import MissingExtra
 from wellfit.evaluate import BlockScores

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from wellfit.config import GradientNoise, Regularize
+from wellfit.config.train import GradientNoise, Regularize
 from wellfit.objectives import Tally
 from wellfit.optim import clip_gradients, gradient_norm
 from wellfit.train import ranks as group

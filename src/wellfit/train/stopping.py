@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from wellfit.config import Plateau, Stop
+from wellfit.config import Stop
+from wellfit.config.optim import Plateau
 from wellfit.errors import ConfigError
 from wellfit.store import Evaluation
 

@@ -7,7 +7,6 @@ import pytest
 from wellfit.config import known
 from wellfit.config.fields import (
     read_duration,
-    read_duration_or_auto,
     read_fraction,
     read_size,
     read_span,
@@ -23,7 +22,6 @@ from wellfit.units import Duration, parse_fraction
     [
         (read_duration, "2k steps", Duration(2000, "steps")),
         (read_duration, Duration(1, "epochs"), Duration(1, "epochs")),
-        (read_duration_or_auto, "auto", "auto"),
         (read_fraction, "5%", 0.05),
         (read_fraction, 0.05, 0.05),
         (read_fraction, 0, 0.0),

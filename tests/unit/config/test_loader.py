@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from wellfit.config import (
-    AdamW,
     ByteTokenizer,
     PretrainedTokenizer,
     Recipe,
@@ -18,6 +17,7 @@ from wellfit.config import (
     recipe_from_dict,
     to_dict,
 )
+from wellfit.config.optim import AdamW
 from wellfit.errors import ConfigError
 from wellfit.units import Duration
 

@@ -379,7 +379,8 @@ def test_on_the_command_line_the_advice_is_for_a_shell(override, text):
         ),
         (
             "schedule: {kind: multi-step, milestones: 50%}",
-            "schedule.milestones: '50%' is not a list of shares; write for example [50%, 75%]",
+            "schedule.milestones: '50%' is not a list of shares of the run, or of durations; "
+            "write for example schedule.milestones: [50%, 75%]",
         ),
     ],
 )

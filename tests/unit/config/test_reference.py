@@ -5,32 +5,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from wellfit.config import (
-    explain,
-    json_schema,
-    load_text,
-    presets,
-    recipe_from_dict,
-    reference_page,
-    to_dict,
-)
+from tests.recipe_page import PAGE, reference_page
+from wellfit.config import explain, json_schema, load_text, presets, recipe_from_dict, to_dict
 from wellfit.config.structure import all_keys, dotted, leaves, variants
-
-ROOT = Path(__file__).resolve().parents[3]
-UPDATE = (
-    "import pathlib, wellfit.config as c; pathlib.Path('docs/recipe.md').write_text("
-    "c.reference_page(), encoding='utf-8')"
-)
 
 
 def test_the_committed_page_is_current():
-    page = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
     # made by this command, run in the checkout
-    assert page == reference_page(), f'run: python -c "{UPDATE}"'
+    assert PAGE.read_text(encoding="utf-8") == reference_page(), "run: python -m tests.recipe_page"
 
 
 def test_the_page_names_every_key():

@@ -15,7 +15,6 @@ from wellfit.config import (
     to_dict,
 )
 from wellfit.config.writing import yaml_value
-from wellfit.errors import ConfigError
 
 SMALLEST = {"data.path": ["a b.txt", "**/*.md"], "train.budget": "90 seconds"}
 
@@ -127,11 +126,3 @@ def test_a_draft_keeps_what_was_found_about_the_files():
     # odd names are quoted, columns and encodings said
     assert data.path == ("a.jsonl", "b: c.jsonl")
     assert (data.text, data.encoding) == ("content", "latin-1")
-
-
-def test_a_draft_for_a_task_that_is_not_on_offer_is_refused():
-    # as any other word that is not on a list
-    with pytest.raises(
-        ConfigError, match="--task tag: 'tag' is not language-model, complete, .*; write --task"
-    ):
-        draft_of(task="tag")

@@ -7,6 +7,7 @@ import pytest
 
 from tests.corpora import examples, learned, spelled, write, write_jsonl
 from wellfit import config
+from wellfit.config.task import Focal
 from wellfit.data import Labels, find_sources, prepare_for_eval
 from wellfit.errors import DataError, TokenizerError
 from wellfit.tokenizer import byte_tokenizer
@@ -284,7 +285,7 @@ def test_every_task_and_setting_has_a_folder_of_its_own(tmp_path):
     folders = {made(tmp_path, task, *records, **fields).folder for task in tasks}
     assert len(folders) == len(tasks)
     # but what is minimised moves no token
-    loss = config.Classify(loss=config.Focal(), pool="mean")
+    loss = config.Classify(loss=Focal(), pool="mean")
     assert made(tmp_path, loss, *records, **fields).folder in folders
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests.tiny_models import SHAPES, random_decoder, random_tokens
-from wellfit.config import AdamW, Lora
+from wellfit.config import Lora
+from wellfit.config.optim import AdamW
 from wellfit.errors import CheckpointError, ConfigError
 from wellfit.model import (
     add_lora,

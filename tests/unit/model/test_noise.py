@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.tiny_models import SHAPES, random_decoder, random_tokens
-from wellfit.config import Dropout, Regularize
+from wellfit.config.train import Dropout, Regularize
 from wellfit.model import Noise, NoiseSource, noise_source
 
 SHAPE = SHAPES["gpt2"]

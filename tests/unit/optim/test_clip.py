@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from wellfit.config import AdaptiveClip, NormClip, ValueClip
+from wellfit.config.train import AdaptiveClip, NormClip, ValueClip
 from wellfit.optim import NormHistory, clip_gradients, gradient_norm
 
 

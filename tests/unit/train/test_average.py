@@ -7,7 +7,8 @@ import torch
 from torch.optim import swa_utils
 
 from tests.tiny_models import SHAPES, random_decoder
-from wellfit.config import EmaAverage, MeanAverage, ScheduleFreeAdamW, Sgd
+from wellfit.config.optim import ScheduleFreeAdamW, Sgd
+from wellfit.config.train import EmaAverage, MeanAverage
 from wellfit.optim import build_optimizers
 from wellfit.train.average import measured_weights, take_average
 from wellfit.train.state import TrainState

@@ -16,7 +16,8 @@ import torch
 
 from tests.tiny_models import SHAPES, random_decoder
 from wellfit.checkpoint import Contents, commit, load
-from wellfit.config import LanguageModel, Plateau, recipe_from_dict
+from wellfit.config import LanguageModel, recipe_from_dict
+from wellfit.config.optim import Plateau
 from wellfit.config.structure import kinds_of
 from wellfit.data import Rows
 from wellfit.optim import Optimizers, build_optimizers

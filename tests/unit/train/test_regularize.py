@@ -10,7 +10,8 @@ from sklearn.linear_model import ElasticNet
 from torch import nn
 
 from tests.tiny_models import SHAPES, random_decoder, random_tokens
-from wellfit.config import GradientNoise, LanguageModel, Regularize, recipe_from_dict
+from wellfit.config import LanguageModel, Regularize, recipe_from_dict
+from wellfit.config.train import GradientNoise
 from wellfit.data import Rows
 from wellfit.optim import build_optimizers
 from wellfit.train.learn import MicroBatch, loss_of, micro_batch

@@ -8,7 +8,9 @@ import torch
 
 from tests.tiny_models import SHAPES, random_decoder
 from wellfit.checkpoint import Contents, commit, load
-from wellfit.config import AdamW, EmaAverage, Lora, recipe_from_dict
+from wellfit.config import Lora, recipe_from_dict
+from wellfit.config.optim import AdamW
+from wellfit.config.train import EmaAverage
 from wellfit.errors import CheckpointError
 from wellfit.model import add_lora
 from wellfit.optim import NormHistory, build_optimizers

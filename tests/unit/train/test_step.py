@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tests.tiny_models import SHAPES, random_decoder
-from wellfit.config import LanguageModel, NormClip, Regularize, recipe_from_dict
+from wellfit.config import LanguageModel, Regularize, recipe_from_dict
+from wellfit.config.train import NormClip
 from wellfit.data import Rows
 from wellfit.model import noise_source
 from wellfit.objectives import IGNORE

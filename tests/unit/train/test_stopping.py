@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from wellfit.config import Plateau, Stop
+from wellfit.config import Stop
+from wellfit.config.optim import Plateau
 from wellfit.errors import ConfigError
 from wellfit.store import Evaluation
 from wellfit.train.stopping import PlateauState, StopState, Watched, watch

@@ -1,22 +1,18 @@
-"""The recipe's reference, made from the models: a page to read, and a schema for editors."""
+"""The recipe's reference, docs/recipe.md, made from the models: ``python -m tests.recipe_page``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from wellfit.config import Recipe, presets
 from wellfit.config.aliases import other_names
-from wellfit.config.fields import Section
-from wellfit.config.presets import presets
-from wellfit.config.reading import Path
-from wellfit.config.recipe import Recipe
+from wellfit.config.reading import Path as Keys
 from wellfit.config.structure import (
-    all_keys,
     default_section,
     dotted,
-    first_sentence,
     kind_of,
     source_of,
     variants,
@@ -24,10 +20,11 @@ from wellfit.config.structure import (
 )
 from wellfit.config.writing import written
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipe.md"
 _INTRO = """\
 # The recipe
 
-*Made from the models in `src/wellfit/config/` by `wellfit.config.reference_page`; a test keeps it
+*Made from the models in `src/wellfit/config/` by `python -m tests.recipe_page`; a test keeps it
 current. Edit the docstrings there, not this page.*
 
 A recipe is one YAML file. Two keys have no default, `data.path` and `train.budget`:
@@ -93,7 +90,7 @@ def _sections() -> Iterator[str]:
             yield f"## `{name}`\n\n{_paragraph(field.description)}\n\n{_table([(name, field)])}"
 
 
-def _section(field: FieldInfo, path: Path) -> Iterator[str]:
+def _section(field: FieldInfo, path: Keys) -> Iterator[str]:
     """A heading for the key, and a table for each kind it can be."""
     found, key = variants(field.annotation), dotted(path)
     yield f"{'#' * (len(path) + 1)} `{key}`\n\n{_paragraph(field.description)}"
@@ -145,40 +142,5 @@ def _other_names() -> str:
     return "\n".join([_OTHER_NAMES, *rows])
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of a recipe file, for completion and checks in editors.
-
-    Looser than the recipe in one way: what a preset can give is not required.
-    """
-    schema = Recipe.model_json_schema()
-    definitions = schema["$defs"]
-    definitions["Train"].pop("required", None)
-    _write_defaults(Recipe, schema["properties"])
-    for key in all_keys():
-        for variant in variants(key.field.annotation):
-            described = definitions[variant.__name__]
-            _write_defaults(variant, described["properties"])
-            if kind_of(variant) is not None:
-                described["properties"]["kind"]["description"] = key.field.description
-            if variant is not default_section(key.field):
-                # else a section without a kind would match several, and "one of" would refuse it
-                described.setdefault("required", []).insert(0, "kind")
-            if variant.spread:  # one value in place of the mapping
-                holder = definitions[key.section.__name__]["properties"][key.path[-1]]
-                one = described["properties"][variant.spread[0]]["anyOf"]
-                holder["anyOf"] = [{"$ref": holder.pop("$ref")}, *one]
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "required": ["data"],
-        "title": "Wellfit recipe",
-        "description": first_sentence(Recipe.__doc__),
-    }
-
-
-def _write_defaults(section: type[Section], properties: dict[str, Any]) -> None:
-    """Defaults as they are written in a recipe: 5 minutes, not 300 of some unit."""
-    written_out = section.model_construct().model_dump(mode="json", warnings=False)
-    for name, described in properties.items():
-        if "default" in described:
-            described["default"] = written_out[name]
+if __name__ == "__main__":
+    PAGE.write_text(reference_page(), encoding="utf-8")
