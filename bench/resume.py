@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 
 from wellfit.checkpoint import committed
 from wellfit.config import Decoder, load_dict
-from wellfit.model import build_decoder, resolve_shape, write_published
+from wellfit.model import build_decoder, explain_shape, write_published
 from wellfit.report import NoScreen
 from wellfit.store import RunDir, read_run
 from wellfit.tokenizer import char_tokenizer
@@ -144,7 +144,7 @@ def _on_a_base(recipe: dict[str, Any], text: Path, base: Path) -> dict[str, Any]
     """The recipe with a published model of random weights to start from."""
     tokenizer = char_tokenizer(text.read_text(encoding="utf-8"), separate=True)
     own = {key.partition(".")[2]: v for key, v in recipe.items() if key.startswith("model.")}
-    shape = resolve_shape(Decoder(family="llama", **own), vocab=tokenizer.vocab_size)
+    shape = explain_shape(Decoder(family="llama", **own), vocab=tokenizer.vocab_size).shape
     write_published(base, build_decoder(shape, seed=1), tokenizer)
     kept = {k: v for k, v in recipe.items() if not k.startswith(("model.", "tokenizer"))}
     return {**kept, "model": {**recipe["model"], "path": str(base)}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from wellfit.config import Decoder as DecoderRecipe
-from wellfit.model import Decoder, Shape, published_shape, resolve_shape, write_published
+from wellfit.model import Decoder, Shape, explain_shape, published_shape, write_published
 from wellfit.store import RunDir
 from wellfit.tokenizer import Tokenizer, char_tokenizer
 
@@ -37,7 +37,7 @@ RECIPES = {
     "gpt2, relu2, untied": {"family": "gpt2", "mlp": "relu2", "head": "untied"},
 }
 SHAPES: dict[str, Shape] = {
-    name: resolve_shape(DecoderRecipe(**{**SIZES, **recipe}), vocab=VOCAB)
+    name: explain_shape(DecoderRecipe(**{**SIZES, **recipe}), vocab=VOCAB).shape
     for name, recipe in RECIPES.items()
 }
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from wellfit.checkpoint import committed
 from wellfit.config import load_dict
 from wellfit.export import export_run
-from wellfit.model import build_decoder, read_adapter, read_published, resolve_shape
+from wellfit.model import build_decoder, explain_shape, read_adapter, read_published
 from wellfit.model.publish import write_published
 from wellfit.report import NoScreen
 from wellfit.store import read_run
@@ -30,7 +30,7 @@ def lora_run(tmp_path_factory) -> Path:
     (folder / "text.txt").write_text(TEXT)
     tokenizer = char_tokenizer(TEXT, separate=True)
     sizes = Decoder(family="llama", depth=2, width=32, heads=2, context=32)
-    shape = resolve_shape(sizes, vocab=tokenizer.vocab_size)
+    shape = explain_shape(sizes, vocab=tokenizer.vocab_size).shape
     write_published(folder / "base", build_decoder(shape, seed=5), tokenizer)
     lora = {"rank": 4, "dropout": 0.1, "dora": True}
     recipe = {

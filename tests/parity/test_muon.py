@@ -14,7 +14,7 @@ def _params(seed: int) -> list[torch.nn.Parameter]:
 
 def test_muon_takes_the_steps_of_torch_muon() -> None:
     ours, theirs = _params(1), _params(1)
-    a = Muon(ours, lr=0.02, momentum=0.95, weight_decay=0.1)
+    a = Muon([{"params": ours, "lr": 0.02, "weight_decay": 0.1}], momentum=0.95)
     b = torch.optim.Muon(theirs, lr=0.02, momentum=0.95, weight_decay=0.1, nesterov=True)
     draw = torch.Generator().manual_seed(2)
     for _ in range(5):

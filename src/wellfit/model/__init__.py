@@ -5,7 +5,7 @@ from wellfit.model.decode import generate_batch
 from wellfit.model.decoder import Cache, Decoder
 from wellfit.model.dropout import Drop, DropSource, Noise, NoiseSource, noise_source
 from wellfit.model.encoder import Encoder
-from wellfit.model.families import Resolved, explain_shape, resolve_shape
+from wellfit.model.families import Resolved, explain_shape
 from wellfit.model.generate import generate
 from wellfit.model.init import build_decoder
 from wellfit.model.laws import Choice
@@ -53,7 +53,6 @@ __all__ = [
     "read_outputs",
     "read_published",
     "resolve_model",
-    "resolve_shape",
     "weights_digest",
     "write_adapter",
     "write_published",

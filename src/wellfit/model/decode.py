@@ -7,7 +7,6 @@ C candidates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +42,11 @@ def generate_batch(
     Raises ``ConfigError`` for a prompt that cannot be, ``WellfitError`` when the model's
     predictions are not finite.
     """
-    _check(decoder, prompts, n_tokens, beams)
+    problems = prompt_problems(decoder, prompts, n_tokens)
+    if beams < 1:
+        problems.append(f"beams {beams}: write 1 for greedy, or more")
+    if problems:
+        raise ConfigError(problems)
     by_length: dict[int, list[int]] = {}
     for i, prompt in enumerate(prompts):
         by_length.setdefault(len(prompt), []).append(i)
@@ -52,8 +55,7 @@ def generate_batch(
         size = max(1, at_once // (beams * (length + n_tokens)))
         for start in range(0, len(members), size):
             part = members[start : start + size]
-            ids = torch.tensor([[int(t) for t in prompts[i]] for i in part])
-            text = _Text(decoder, ids.to(decoder.embed.weight.device), n_tokens)
+            text = Text(decoder, [prompts[i] for i in part], n_tokens)
             if beams == 1:
                 found_BN = _greedy(text, n_tokens, stop_id)
             else:
@@ -63,41 +65,42 @@ def generate_batch(
     return out
 
 
-def _check(decoder: Decoder, prompts: Sequence[Sequence[int]], n_tokens: int, beams: int) -> None:
+def prompt_problems(decoder: Decoder, prompts: Sequence[Sequence[int]], n_tokens: int) -> list[str]:
+    """What keeps these prompts from being continued by so many tokens."""
     vocab, problems = decoder.shape.vocab, []
     for i, prompt in enumerate(prompts):
+        called = "the prompt" if len(prompts) == 1 else f"prompt {i}"
+        odd = [token for token in prompt if not 0 <= token < vocab]
         if len(prompt) == 0:
-            problems.append(f"prompt {i} holds no token, and the model needs one to begin from")
-        elif not 0 <= min(prompt) <= max(prompt) < vocab:
-            odd = next(token for token in prompt if not 0 <= token < vocab)
-            problems.append(f"prompt {i} holds token {odd}, and the vocabulary is 0 to {vocab - 1}")
+            problems.append(f"{called} holds no token, and the model needs one to begin from")
+        elif odd:
+            problems.append(
+                f"{called} holds token {odd[0]}, and the vocabulary is 0 to {vocab - 1}"
+            )
     if n_tokens < 0:
         problems.append(f"cannot generate {n_tokens} tokens; write 0 or more")
-    if beams < 1:
-        problems.append(f"beams {beams}: write 1 for greedy, or more")
-    if problems:
-        raise ConfigError(problems)
+    return problems
 
 
-@dataclass
-class _Text:
-    """Rows of equal length that grow by a token at a time, and the model's memory of them."""
+class Text:
+    """Rows of equal length that grow by a token at a time, and the model's memory of them.
 
-    decoder: Decoder
-    tokens_RT: Tensor
-    cache: Cache
-    start: int  # where the window that the model looks at begins
+    The model looks at a window of the text.  It begins with as much of the prompt as the
+    context holds; when it would outgrow the context, it starts again from the last half of it,
+    so that re-reading costs a constant share and not all of the work.
+    """
 
-    def __init__(self, decoder: Decoder, tokens_RT: Tensor, n_tokens: int) -> None:
-        rows, length = tokens_RT.shape
-        like = torch.empty(0, dtype=decoder.compute, device=tokens_RT.device)
-        context = decoder.shape.context
-        self.decoder, self.tokens_RT = decoder, tokens_RT
+    def __init__(self, decoder: Decoder, prompts: Sequence[Sequence[int]], n_tokens: int) -> None:
+        device, context = decoder.embed.weight.device, decoder.shape.context
+        like = torch.empty(0, dtype=decoder.compute, device=device)
+        self.decoder = decoder
+        self.tokens_RT = torch.tensor([[int(t) for t in row] for row in prompts], device=device)
+        rows, length = self.tokens_RT.shape
         self.cache = Cache(decoder.shape, rows, min(context, length + n_tokens), like)
-        self.start = max(0, length - context)
+        self.start = max(0, length - context)  # where the window begins
 
     def logits(self) -> Tensor:
-        """Of the next token of each row, (R, V); the window moves as that of ``generate``."""
+        """Of the next token of each row, (R, V) float32.  Raises ``WellfitError`` if not finite."""
         context, end = self.decoder.shape.context, self.tokens_RT.shape[1]
         if end - self.start > context:
             self.start, self.cache.seen = end - max(1, context // 2), 0
@@ -112,14 +115,16 @@ class _Text:
         return logits_RV
 
     def select(self, rows_R: Tensor) -> None:
+        """Go on with these rows, in this order; one may be taken several times."""
         self.cache.select(rows_R)
         self.tokens_RT = self.tokens_RT[rows_R]
 
     def append(self, tokens_R: Tensor) -> None:
+        """Each row goes on with its token."""
         self.tokens_RT = torch.cat((self.tokens_RT, tokens_R[:, None]), dim=1)
 
 
-def _greedy(text: _Text, n_tokens: int, stop_id: int | None) -> Tensor:
+def _greedy(text: Text, n_tokens: int, stop_id: int | None) -> Tensor:
     """(B, N); what stands after a stop has no meaning."""
     B, device = len(text.tokens_RT), text.tokens_RT.device
     out_BN = torch.zeros(B, n_tokens, dtype=torch.int64, device=device)
@@ -143,7 +148,7 @@ def _greedy(text: _Text, n_tokens: int, stop_id: int | None) -> Tensor:
 
 
 def _beam(
-    text: _Text, n_tokens: int, stop_id: int | None, beams: int, length_penalty: float
+    text: Text, n_tokens: int, stop_id: int | None, beams: int, length_penalty: float
 ) -> Tensor:
     """(B, N) the best text of each prompt; what stands after a stop has no meaning.
 

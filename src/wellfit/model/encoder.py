@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from wellfit.errors import CheckpointError, ConfigError, need
 from wellfit.model.dropout import Noise
+from wellfit.model.layouts import outputs_config
 from wellfit.model.settings import Settings
 from wellfit.model.shape import Outputs, Shape
 
@@ -69,9 +70,7 @@ class Encoder(nn.Module):
     def save(self, folder: Path, outputs: Outputs) -> None:
         """Write the model as the library does, its outputs named."""
         config: Any = self.model.config
-        config.id2label = dict(enumerate(outputs.names))
-        config.label2id = {name: i for i, name in enumerate(outputs.names)}
-        config.problem_type = outputs.problem
+        config.update(outputs_config(outputs))
         config.wellfit = {"means": outputs.means, "deviations": outputs.deviations}
         with quietly(_library()):
             self.model.save_pretrained(folder)  # type: ignore[operator]
@@ -94,18 +93,7 @@ def encoder_shape(config: Mapping[str, Any], *, where: str = "config.json") -> S
         head_dim=width // heads,
         context=context,
         mlp_width=hidden,
-        norm="layer",
-        norm_gain=True,
-        norm_eps=1e-12,
-        embed_norm=False,
-        position="learned",
-        rope_theta=10_000.0,
-        rope_sign=1,
-        qk_norm=False,
         mlp="geglu" if kind == "modernbert" else "gelu",
-        bias=True,
-        tied=False,
-        softcap=None,
     )
     if read.problems:
         raise ConfigError(read.problems)

@@ -1,102 +1,43 @@
 """From the recipe's model section to a Shape: which family, and every size.
 
-A family is an architecture that the `transformers` library implements.  The table below is what
+A family is an architecture that the `transformers` library implements.  A layout says what
 each one can express; what none can express is refused, because nobody else could load it.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from wellfit.config.model import Decoder as DecoderRecipe
 from wellfit.errors import ConfigError
 from wellfit.model import laws
 from wellfit.model.laws import Choice
+from wellfit.model.layouts import LAYOUTS, Layout
 from wellfit.model.shape import Family, Shape
 
 ORDER: tuple[Family, ...] = ("nanochat", "llama", "qwen3", "gpt2")
 """Families in the order in which ``family: auto`` tries them."""
 
 _PLAIN_THETA = 10_000.0  # the recipe's default, so not a wish
+_CAP = "final_logit_softcapping"  # the setting of families that can bound their logits
 
 
-class Offer(NamedTuple):
+def _offer(layout: Layout) -> dict[str, tuple[Any, ...]]:
     """What a family allows for each knob; the first is what it does when nothing is said."""
-
-    norm: tuple[Literal["rms", "layer"], ...]
-    position: tuple[Literal["rope", "learned"], ...]
-    mlp: tuple[Literal["swiglu", "gelu", "relu2"], ...]
-    qk_norm: tuple[bool, ...]
-    bias: tuple[bool, ...]
-    head: tuple[Literal["tied", "untied"], ...]
-    softcap: float | None  # None: it has no cap
-    grouped: bool  # fewer key-value heads than heads
-    norm_gain: bool
-    norm_eps: float
-    embed_norm: bool
-    rope_sign: Literal[1, -1]
+    fixed = {"norm": "rms", "position": "rope", "qk_norm": False, **layout.fixed}
+    tied = layout.keys.get("tie_word_embeddings", False)
+    return {
+        "norm": (fixed["norm"],),
+        "position": (fixed["position"],),
+        "mlp": layout.mlp,
+        "qk_norm": (fixed["qk_norm"],),
+        "bias": layout.bias,
+        "head": ("tied", "untied") if tied else ("untied", "tied"),
+    }
 
 
-OFFERS: dict[Family, Offer] = {
-    "nanochat": Offer(
-        norm=("rms",),
-        position=("rope",),
-        mlp=("relu2", "gelu"),
-        qk_norm=(True,),
-        bias=(False,),
-        head=("untied", "tied"),
-        softcap=15.0,
-        grouped=True,
-        norm_gain=False,
-        norm_eps=1e-6,
-        embed_norm=True,
-        rope_sign=-1,
-    ),
-    "llama": Offer(
-        norm=("rms",),
-        position=("rope",),
-        mlp=("swiglu",),
-        qk_norm=(False,),
-        bias=(False, True),
-        head=("untied", "tied"),
-        softcap=None,
-        grouped=True,
-        norm_gain=True,
-        norm_eps=1e-5,
-        embed_norm=False,
-        rope_sign=1,
-    ),
-    "qwen3": Offer(
-        norm=("rms",),
-        position=("rope",),
-        mlp=("swiglu",),
-        qk_norm=(True,),
-        bias=(False,),
-        head=("untied", "tied"),
-        softcap=None,
-        grouped=True,
-        norm_gain=True,
-        norm_eps=1e-6,
-        embed_norm=False,
-        rope_sign=1,
-    ),
-    "gpt2": Offer(
-        norm=("layer",),
-        position=("learned",),
-        mlp=("gelu", "relu2"),
-        qk_norm=(False,),
-        bias=(True,),
-        head=("tied", "untied"),
-        softcap=None,
-        grouped=False,
-        norm_gain=True,
-        norm_eps=1e-5,
-        embed_norm=False,
-        rope_sign=1,
-    ),
-}
-_KNOBS = ("norm", "position", "mlp", "qk_norm", "bias", "head")
+_OFFERS = {family: _offer(LAYOUTS[family]) for family in ORDER}
 
 
 class Resolved(NamedTuple):
@@ -104,11 +45,6 @@ class Resolved(NamedTuple):
 
     shape: Shape
     choices: dict[str, Choice]
-
-
-def resolve_shape(cfg: DecoderRecipe, *, vocab: int) -> Shape:
-    """The shape that the model section asks for.  Raises ``ConfigError`` with every problem."""
-    return explain_shape(cfg, vocab=vocab).shape
 
 
 def explain_shape(cfg: DecoderRecipe, *, vocab: int) -> Resolved:
@@ -127,9 +63,10 @@ def explain_shape(cfg: DecoderRecipe, *, vocab: int) -> Resolved:
     if cfg.family == "auto":
         reason = f"the first of {', '.join(ORDER)} that allows every setting"
         choices["family"] = Choice(family, reason, "the families of transformers")
-    offer = OFFERS[family]
-    usual = {knob: getattr(offer, knob)[0] for knob in _KNOBS if knob not in knobs}
-    usual |= {"softcap": offer.softcap} if cfg.softcap == "auto" else {}
+    layout = LAYOUTS[family]
+    usual = {knob: allowed[0] for knob, allowed in _OFFERS[family].items() if knob not in knobs}
+    if cfg.softcap == "auto":
+        usual["softcap"] = layout.keys.get(_CAP)
     choices |= {knob: Choice(v, f"as {family} does", family) for knob, v in usual.items()}
     taken = {"softcap": cfg.softcap, **knobs, **usual}
     if cfg.mlp_width == "auto":
@@ -145,33 +82,20 @@ def explain_shape(cfg: DecoderRecipe, *, vocab: int) -> Resolved:
         )
     if problems:
         raise ConfigError(problems)
-    shape = _shape(cfg, family, taken, sizes, vocab=vocab)
-    return Resolved(shape, {f"model.{key}": choice for key, choice in choices.items()})
-
-
-def _shape(
-    cfg: DecoderRecipe, family: Family, taken: dict[str, Any], sizes: dict[str, Any], *, vocab: int
-) -> Shape:
-    offer = OFFERS[family]
-    return Shape(
+    fixed = {**layout.fixed, "bias": taken["bias"], "mlp": taken["mlp"]}
+    shape = Shape(
         **sizes,
+        **fixed,
         family=family,
         vocab=vocab,
         depth=cfg.depth,
-        head_dim=sizes["width"] // sizes["heads"],
-        norm=taken["norm"],
-        norm_gain=offer.norm_gain,
-        norm_eps=offer.norm_eps,
-        embed_norm=offer.embed_norm,
-        position=taken["position"],
+        head_dim=head_dim,
+        norm_eps=layout.norm_eps,
         rope_theta=cfg.rope_theta,
-        rope_sign=offer.rope_sign,
-        qk_norm=taken["qk_norm"],
-        mlp=taken["mlp"],
-        bias=taken["bias"],
         tied=taken["head"] == "tied",
         softcap=taken["softcap"],
     )
+    return Resolved(shape, {f"model.{key}": choice for key, choice in choices.items()})
 
 
 def _sizes(cfg: DecoderRecipe, problems: list[str]) -> tuple[dict[str, Choice], dict[str, int]]:
@@ -230,16 +154,16 @@ def _knobs(cfg: DecoderRecipe, *, grouped: bool) -> dict[str, Any]:
 
 
 def _allows(family: Family, knob: str, value: Any) -> bool:
-    offer = OFFERS[family]
-    match knob:
-        case "softcap":
-            return offer.softcap is not None
-        case "kv_heads":
-            return offer.grouped
-        case "rope_theta":
-            return "rope" in offer.position
-        case _:
-            return value in getattr(offer, knob)
+    if knob in ("kv_heads", "rope_theta"):
+        return _turns(family)
+    if knob == "softcap":
+        return _CAP in LAYOUTS[family].keys
+    return value in _OFFERS[family][knob]
+
+
+def _turns(family: Family) -> bool:
+    """Whether its positions are rotary; all such families can share key and value heads too."""
+    return _OFFERS[family]["position"] == ("rope",)
 
 
 def _family(cfg: DecoderRecipe, knobs: dict[str, Any], problems: list[str]) -> Family | None:
@@ -289,9 +213,10 @@ def _said(knob: str, value: Any) -> str:
 
 
 def _offered(family: Family) -> str:
-    offer = OFFERS[family]
-    parts = [f"{k} {' or '.join(str(v).lower() for v in getattr(offer, k))}" for k in _KNOBS]
-    parts.append("no softcap" if offer.softcap is None else "any softcap")
-    parts += [] if offer.grouped else ["kv_heads as many as heads"]
-    parts += [] if "rope" in offer.position else ["no rope_theta"]
+    parts = [
+        f"{knob} {' or '.join(str(value).lower() for value in allowed)}"
+        for knob, allowed in _OFFERS[family].items()
+    ]
+    parts.append("any softcap" if _CAP in LAYOUTS[family].keys else "no softcap")
+    parts += [] if _turns(family) else ["kv_heads as many as heads", "no rope_theta"]
     return ", ".join(parts)

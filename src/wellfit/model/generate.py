@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from wellfit.errors import ConfigError, WellfitError
-from wellfit.model.decoder import Cache, Decoder
+from wellfit.errors import ConfigError
+from wellfit.model.decode import Text, prompt_problems
+from wellfit.model.decoder import Decoder
 from wellfit.model.dropout import mix
 
 _PURPOSE = 0x5A3  # keeps these draws apart from dropout's
@@ -36,85 +37,33 @@ def generate(
     ``temperature`` 0 takes the likeliest token.  ``top_k`` keeps the k likeliest, ``top_p`` then
     the fewest whose probabilities reach p.  The text ends before ``stop_id``.
 
-    The model looks at a window of the text.  It begins with as much of the prompt as the
-    context holds; when it would outgrow the context, it starts again from the last half of it,
-    so that re-reading costs a constant share and not all of the work.
-
-    Raises ``ConfigError`` with every argument that cannot be, ``WellfitError`` when the model's
-    predictions are not finite.
+    Raises at once ``ConfigError`` with every argument that cannot be, and ``WellfitError`` when the
+    model's predictions are not finite.
     """
-    problems = _problems(decoder, prompt_ids, temperature=temperature, top_k=top_k, top_p=top_p)
-    if n_tokens < 0:
-        problems.append(f"cannot generate {n_tokens} tokens; write 0 or more")
+    problems = prompt_problems(decoder, [prompt_ids], n_tokens)
+    if not 0 <= temperature < float("inf"):
+        problems.append(f"temperature {temperature}: write 0 for the likeliest token, or more")
+    if top_k is not None and top_k < 1:
+        problems.append(f"top_k {top_k}: write 1 or more, or leave it out")
+    if top_p is not None and not 0 < top_p <= 1:
+        problems.append(f"top_p {top_p}: write a share above 0, at most 1, or leave it out")
     if problems:
         raise ConfigError(problems)
-    tokens = _tokens(
-        decoder, [int(i) for i in prompt_ids], n_tokens, temperature, top_k, top_p, seed
-    )
-    return tokens if stop_id is None else _until(tokens, stop_id)
+    text = Text(decoder, [prompt_ids], n_tokens)
 
+    def tokens() -> Iterator[int]:
+        for position in range(len(prompt_ids), len(prompt_ids) + n_tokens):
+            # Not around the yield: the caller's own gradients are none of our business.
+            with torch.inference_mode():
+                logits_V = text.logits()[0].double().cpu()
+            kept_V = restrict(logits_V, temperature=temperature, top_k=top_k, top_p=top_p)
+            token = draw(kept_V, seed=seed, position=position)
+            if token == stop_id:
+                return
+            text.append(text.tokens_RT.new_tensor([token]))
+            yield token
 
-def _problems(
-    decoder: Decoder,
-    prompt_ids: Sequence[int],
-    *,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-) -> list[str]:
-    out = []
-    vocab = decoder.shape.vocab
-    if len(prompt_ids) == 0:
-        out.append("the prompt holds no token, and the model needs one to begin from")
-    outside = [i for i in prompt_ids if not 0 <= i < vocab]
-    if outside:
-        out.append(f"the prompt holds token {outside[0]}, and the vocabulary is 0 to {vocab - 1}")
-    if not 0 <= temperature < float("inf"):
-        out.append(f"temperature {temperature}: write 0 for the likeliest token, or more")
-    if top_k is not None and top_k < 1:
-        out.append(f"top_k {top_k}: write 1 or more, or leave it out")
-    if top_p is not None and not 0 < top_p <= 1:
-        out.append(f"top_p {top_p}: write a share above 0, at most 1, or leave it out")
-    return out
-
-
-def _until(tokens: Iterator[int], stop_id: int) -> Iterator[int]:
-    for token in tokens:
-        if token == stop_id:
-            return
-        yield token
-
-
-def _tokens(
-    decoder: Decoder,
-    text: list[int],
-    n_tokens: int,
-    temperature: float,
-    top_k: int | None,
-    top_p: float | None,
-    seed: int,
-) -> Iterator[int]:
-    context, end = decoder.shape.context, len(text) + n_tokens
-    device = decoder.embed.weight.device
-    like = torch.empty(0, dtype=decoder.compute, device=device)
-    cache = Cache(decoder.shape, 1, min(context, end), like)
-    start = max(0, len(text) - context)
-    while len(text) < end:
-        if len(text) - start > context:
-            start, cache.seen = len(text) - max(1, context // 2), 0
-        new_T = torch.tensor(text[start + cache.seen :], device=device)
-        # Not around the yield: the caller's own gradients are none of our business.
-        with torch.inference_mode():
-            last = decoder.hidden(new_T[None], cache=cache)[:, -1:]
-            logits_V = decoder.logits(last)[0, 0].double().cpu()
-        if not bool(logits_V.isfinite().all()):
-            raise WellfitError(
-                f"the model predicts values that are not finite after {len(text)} tokens: its "
-                "weights are spoilt. Take an earlier checkpoint, or see: wellfit diagnose RUN"
-            )
-        kept_V = restrict(logits_V, temperature=temperature, top_k=top_k, top_p=top_p)
-        text.append(draw(kept_V, seed=seed, position=len(text)))
-        yield text[-1]
+    return tokens()
 
 
 def restrict(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from wellfit.errors import ConfigError
 from wellfit.model.dropout import Noise
-from wellfit.model.layouts import OURS
+from wellfit.model.layouts import OURS, outputs_config
 from wellfit.model.settings import Settings
 from wellfit.model.shape import Outputs, Shape
 
@@ -113,18 +113,7 @@ def ngram_shape(*, vocab: int, orders: int, buckets: int, context: int, outputs:
         head_dim=0,
         context=context,
         mlp_width=0,
-        norm="layer",
-        norm_gain=False,
-        norm_eps=0.0,
-        embed_norm=False,
-        position="learned",
-        rope_theta=1.0,
-        rope_sign=1,
-        qk_norm=False,
         mlp="gelu",
-        bias=True,
-        tied=False,
-        softcap=None,
         outputs=outputs,
         pool="mean",
         buckets=buckets,
@@ -141,9 +130,7 @@ def ngram_config(shape: Shape, outputs: Outputs) -> dict[str, Any]:
         "orders": shape.width,
         "buckets": shape.buckets,
         "max_position_embeddings": shape.context,
-        "id2label": {str(i): name for i, name in enumerate(outputs.names)},
-        "label2id": {name: i for i, name in enumerate(outputs.names)},
-        "problem_type": outputs.problem,
+        **outputs_config(outputs),
         OURS: {"means": outputs.means, "deviations": outputs.deviations},
     }
 

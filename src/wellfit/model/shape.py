@@ -67,18 +67,18 @@ class Shape:
     head_dim: int
     context: int
     mlp_width: int
-    norm: Literal["rms", "layer"]
-    norm_gain: bool  # a learned scale (and, for layer norm, shift); nanochat has none
-    norm_eps: float
-    embed_norm: bool  # normalise the embedding before the first block
-    position: Literal["rope", "learned"]
-    rope_theta: float
-    rope_sign: Literal[1, -1]  # nanochat turns the other way
-    qk_norm: bool
     mlp: Literal["swiglu", "geglu", "gelu", "relu2"]
-    bias: bool
-    tied: bool
-    softcap: float | None
+    norm: Literal["rms", "layer"] = "rms"
+    norm_gain: bool = True  # a learned scale (and, for layer norm, shift); nanochat has none
+    norm_eps: float = 1e-6
+    embed_norm: bool = False  # normalise the embedding before the first block
+    position: Literal["rope", "learned"] = "rope"
+    rope_theta: float = 10_000.0
+    rope_sign: Literal[1, -1] = 1  # nanochat turns the other way
+    qk_norm: bool = False
+    bias: bool = False
+    tied: bool = False
+    softcap: float | None = None
     # What only published models have
     gain_from: float = 0.0  # a norm's scale is its weight and this (Gemma: 1)
     post_norm: bool = False  # what a block adds is normalised too (Gemma 2 and 3)

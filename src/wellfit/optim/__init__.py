@@ -2,19 +2,15 @@
 
 from wellfit.optim.build import build_optimizers
 from wellfit.optim.clip import NormHistory, clip_gradients, gradient_norm
-from wellfit.optim.lion import Lion
 from wellfit.optim.muon import Muon, orthogonalize
 from wellfit.optim.optimizers import NamedState, Optimizers
 from wellfit.optim.schedule import lr_scale, steps_of
-from wellfit.optim.schedule_free import ScheduleFreeAdamW
 
 __all__ = [
-    "Lion",
     "Muon",
     "NamedState",
     "NormHistory",
     "Optimizers",
-    "ScheduleFreeAdamW",
     "build_optimizers",
     "clip_gradients",
     "gradient_norm",

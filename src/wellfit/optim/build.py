@@ -10,24 +10,8 @@ import torch
 from torch import nn
 
 from wellfit.config import known
-from wellfit.config.optim import (
-    Adadelta,
-    Adafactor,
-    Adagrad,
-    Adam,
-    Adamax,
-    AdamW,
-    Group,
-    Lbfgs,
-    NAdam,
-    Optim,
-    RAdam,
-    RmsProp,
-    Sgd,
-)
-from wellfit.config.optim import Lion as LionConfig
-from wellfit.config.optim import Muon as MuonConfig
-from wellfit.config.optim import ScheduleFreeAdamW as ScheduleFreeConfig
+from wellfit.config import optim as kinds
+from wellfit.config.optim import Group, Optim
 from wellfit.errors import ConfigError
 from wellfit.optim.lion import Lion
 from wellfit.optim.muon import Muon
@@ -35,13 +19,7 @@ from wellfit.optim.optimizers import Optimizers
 from wellfit.optim.schedule_free import ScheduleFreeAdamW
 
 # Those that decay weights themselves, apart from the gradient; the others are given it here.
-_DECAYING = (
-    torch.optim.AdamW,
-    torch.optim.Adafactor,
-    Muon,
-    Lion,
-    ScheduleFreeAdamW,
-)
+_DECAYING = (torch.optim.Adafactor, Muon, Lion, ScheduleFreeAdamW)
 _NOT_HIDDEN = ("head.weight", "score.weight", ".lora_a", ".lora_b")
 
 
@@ -56,19 +34,11 @@ def build_optimizers(cfg: Optim, model: nn.Module, *, weight_decay: float) -> Op
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     tables = {m.weight for m in model.modules() if isinstance(m, nn.Embedding)}
     matrices = [p for p in trained.values() if p.ndim == 2 and p not in tables]
-    if isinstance(cfg, Lbfgs):
-        lbfgs = torch.optim.LBFGS(
-            trained.values(),
-            lr=known(cfg.lr),
-            max_iter=1,
-            max_eval=cfg.evaluations,
-            history_size=cfg.history,
-            line_search_fn="strong_wolfe",
-        )
-        lbfgs.param_groups[0]["peak_lr"] = known(cfg.lr)
-        return Optimizers([lbfgs], model, peak_lr=known(cfg.lr), matrices=matrices)
-    rules = _rules(cfg.groups, list(trained))
-    decayed = set(matrices)
+    decayed, peak_lr, rules = set(matrices), known(cfg.lr), dict[str, Group]()
+    if isinstance(cfg, kinds.Lbfgs):
+        decayed = set()  # it searches along one line, so its parameters are one group
+    else:
+        rules = _rules(cfg.groups, list(trained))
 
     def grouped(params: dict[str, nn.Parameter], lr: float) -> list[dict[str, Any]]:
         by: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -82,18 +52,17 @@ def build_optimizers(cfg: Optim, model: nn.Module, *, weight_decay: float) -> Op
             for (rate, decay), held in by.items()
         ]
 
-    peak_lr = known(cfg.lr)
-    if isinstance(cfg, MuonConfig):
+    if isinstance(cfg, kinds.Muon):
         # Heads read out what is hidden; the factors of a LoRA matrix are no matrix each, and made
         # orthogonal every direction of them would grow alike.
         hidden = {n: p for n, p in trained.items() if p in decayed and not n.endswith(_NOT_HIDDEN)}
         rest = {n: p for n, p in trained.items() if n not in hidden}
-        adam_groups = grouped(rest, known(cfg.adam_lr))
         parts: list[torch.optim.Optimizer] = []
         if hidden:
-            parts.append(Muon(grouped(hidden, peak_lr), lr=peak_lr, momentum=cfg.momentum))
+            parts.append(Muon(grouped(hidden, peak_lr), momentum=cfg.momentum))
         if rest:
-            parts.append(torch.optim.AdamW(adam_groups, betas=cfg.betas, eps=cfg.eps, fused=True))
+            groups = grouped(rest, known(cfg.adam_lr))
+            parts.append(torch.optim.AdamW(groups, betas=cfg.betas, eps=cfg.eps, fused=True))
     else:
         parts = [_single(cfg, grouped(trained, peak_lr))]
     for part in parts:
@@ -108,60 +77,44 @@ def _single(cfg: Optim, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
 
     Elsewhere torch chooses: one loop over parameters on a CPU, where it measured faster.
     """
-    on_cpu = not groups[0]["params"][0].is_cuda
     match cfg:
-        case AdamW():
-            return torch.optim.AdamW(
-                groups, betas=cfg.betas, eps=cfg.eps, amsgrad=cfg.amsgrad, fused=True
-            )
-        case Adam():
-            return torch.optim.Adam(
-                groups, betas=cfg.betas, eps=cfg.eps, amsgrad=cfg.amsgrad, fused=True
-            )
-        case NAdam():
+        case kinds.Adam() | kinds.AdamW():
+            kind = torch.optim.AdamW if isinstance(cfg, kinds.AdamW) else torch.optim.Adam
+            return kind(groups, betas=cfg.betas, eps=cfg.eps, amsgrad=cfg.amsgrad, fused=True)
+        case kinds.NAdam(betas=betas, eps=eps, momentum_decay=slow):
             return torch.optim.NAdam(
-                groups,
-                betas=cfg.betas,
-                eps=cfg.eps,
-                momentum_decay=cfg.momentum_decay,
-                decoupled_weight_decay=True,
+                groups, betas=betas, eps=eps, momentum_decay=slow, decoupled_weight_decay=True
             )
-        case RAdam():
-            return torch.optim.RAdam(
-                groups, betas=cfg.betas, eps=cfg.eps, decoupled_weight_decay=True
-            )
-        case Adamax():
+        case kinds.RAdam(betas=betas, eps=eps):
+            return torch.optim.RAdam(groups, betas=betas, eps=eps, decoupled_weight_decay=True)
+        case kinds.Adamax():
             return torch.optim.Adamax(groups, betas=cfg.betas, eps=cfg.eps)
-        case ScheduleFreeConfig():
-            return ScheduleFreeAdamW(groups, lr=known(cfg.lr), betas=cfg.betas, eps=cfg.eps)
-        case LionConfig():
-            return Lion(groups, lr=known(cfg.lr), betas=cfg.betas)
-        case Sgd():
+        case kinds.ScheduleFreeAdamW():
+            return ScheduleFreeAdamW(groups, betas=cfg.betas, eps=cfg.eps)
+        case kinds.Lion():
+            return Lion(groups, betas=cfg.betas)
+        case kinds.Sgd(momentum=momentum, dampening=dampening, nesterov=ahead):
             return torch.optim.SGD(
-                groups,
-                momentum=cfg.momentum,
-                dampening=cfg.dampening,
-                nesterov=cfg.nesterov,
-                fused=True,
+                groups, momentum=momentum, dampening=dampening, nesterov=ahead, fused=True
             )
-        case RmsProp():
+        case kinds.RmsProp():
             return torch.optim.RMSprop(
-                groups,
-                alpha=cfg.alpha,
-                eps=cfg.eps,
-                momentum=cfg.momentum,
-                centered=cfg.centered,
+                groups, alpha=cfg.alpha, eps=cfg.eps, momentum=cfg.momentum, centered=cfg.centered
             )
-        case Adagrad():
-            return torch.optim.Adagrad(
-                groups, lr_decay=cfg.lr_decay, eps=cfg.eps, fused=on_cpu or None
-            )
-        case Adadelta():
+        case kinds.Adagrad():
+            fused = None if groups[0]["params"][0].is_cuda else True
+            return torch.optim.Adagrad(groups, lr_decay=cfg.lr_decay, eps=cfg.eps, fused=fused)
+        case kinds.Adadelta():
             return torch.optim.Adadelta(groups, rho=cfg.rho, eps=cfg.eps)
-        case Adafactor():
+        case kinds.Adafactor():
             return torch.optim.Adafactor(groups, beta2_decay=cfg.beta2_decay, d=cfg.clip_threshold)
-        case MuonConfig() | Lbfgs():
-            raise AssertionError(f"{cfg.kind} is not one optimizer over groups")
+        case kinds.Lbfgs(evaluations=most, history=kept):
+            by = "strong_wolfe"
+            return torch.optim.LBFGS(
+                groups, max_iter=1, max_eval=most, history_size=kept, line_search_fn=by
+            )
+        case kinds.Muon():
+            raise AssertionError("muon is not one optimizer over groups")
         case never:
             assert_never(never)
 

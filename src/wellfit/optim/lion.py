@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Lion(torch.optim.Optimizer):
-    """Lion, with decoupled weight decay: weights are multiplied by ``1 - lr * weight_decay``."""
+    """Lion, with decoupled weight decay: weights are multiplied by ``1 - lr * weight_decay``.
 
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter] | list[dict[str, Any]],
-        *,
-        lr: float,
-        betas: tuple[float, float],
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+    Each of ``groups`` has its parameters and their ``lr``.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], *, betas: tuple[float, float]) -> None:
+        super().__init__(groups, {"betas": betas, "weight_decay": 0.0})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

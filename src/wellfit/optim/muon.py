@@ -6,18 +6,18 @@ Dims: N matrices of one shape, R rows, C columns (R <= C).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 # Quintic whose iterates drive every singular value in (0, 1] towards 1; it does not converge
 # to exactly 1, and need not (same source).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
+_STEPS = 5
 
 
-def orthogonalize(g_NRC: Tensor, *, steps: int = 5) -> Tensor:
+def orthogonalize(g_NRC: Tensor) -> Tensor:
     """The nearest (semi-)orthogonal matrix of each, by Newton-Schulz iteration.
 
     Works in bfloat16: the iteration forgives rounding, and the products run at the machine's
@@ -28,7 +28,7 @@ def orthogonalize(g_NRC: Tensor, *, steps: int = 5) -> Tensor:
     if tall:
         x_NRC = x_NRC.mT
     x_NRC = x_NRC / (x_NRC.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(steps):
+    for _ in range(_STEPS):
         gram_NRR = x_NRC @ x_NRC.mT
         poly_NRR = torch.baddbmm(gram_NRR, gram_NRR, gram_NRR, beta=_B, alpha=_C)
         x_NRC = torch.baddbmm(x_NRC, poly_NRR, x_NRC, beta=_A)
@@ -41,26 +41,13 @@ class Muon(torch.optim.Optimizer):
     ``torch.optim.Muon`` walks over the matrices one at a time; batching makes few large
     products of many small ones.  Weight decay is decoupled: a step multiplies weights by
     ``1 - lr * weight_decay``.  Each update is scaled by sqrt(max(1, rows / columns)), so that
-    one rate serves every shape.
+    one rate serves every shape.  Each of ``groups`` has its parameters and their ``lr``.
     """
 
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter] | list[dict[str, Any]],
-        *,
-        lr: float,
-        momentum: float,
-        weight_decay: float = 0.0,
-        steps: int = 5,
-    ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "steps": steps}
-        super().__init__(params, defaults)
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.ndim != 2:
-                    raise ValueError(
-                        f"Muon takes matrices, got a parameter of shape {tuple(p.shape)}"
-                    )
+    def __init__(self, groups: list[dict[str, Any]], *, momentum: float) -> None:
+        super().__init__(groups, {"momentum": momentum, "weight_decay": 0.0})
+        shapes = [tuple(p.shape) for group in self.param_groups for p in group["params"]]
+        assert all(len(shape) == 2 for shape in shapes), f"Muon takes matrices, got {shapes}"
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -81,7 +68,7 @@ class Muon(torch.optim.Optimizer):
         nesterov = torch._foreach_lerp(grads, buffers, group["momentum"])
         wide = [u.mT if u.shape[0] > u.shape[1] else u for u in nesterov]
         stacked_NRC = torch.stack([u.bfloat16() for u in wide])
-        updates_NRC = orthogonalize(stacked_NRC, steps=int(group["steps"]))
+        updates_NRC = orthogonalize(stacked_NRC)
         torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         for p, u_RC in zip(params, updates_NRC, strict=True):
             rows, columns = p.shape

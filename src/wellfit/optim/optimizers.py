@@ -78,11 +78,8 @@ class Optimizers:
 
     def averages(self) -> dict[nn.Parameter, Tensor]:
         """The weights to measure, of optimizers that train at others; empty for most."""
-        out: dict[nn.Parameter, Tensor] = {}
-        for part in self.parts:
-            if isinstance(part, ScheduleFreeAdamW):
-                out |= part.averages()
-        return out
+        averaging = [part for part in self.parts if isinstance(part, ScheduleFreeAdamW)]
+        return {p: average for part in averaging for p, average in part.averages().items()}
 
     def named_state(self) -> NamedState:
         """All that the optimizers remember, under ``parameter/key``."""
@@ -112,16 +109,15 @@ class Optimizers:
             part.state.clear()
             for group in part.param_groups:
                 owner |= {self.name_of[p]: (part.state[p], group, p) for p in group["params"]}
-        inner = set(_tensors_in(list(named.plain.values())))
         for name, value in named.tensors.items():
-            if name not in inner:
-                parameter, _, key = name.rpartition("/")
+            parameter, key, *place = name.split("/")
+            if not place:  # of a list otherwise, which is among what is plain
                 state, group, p = owner[parameter]
                 # a count of steps stays on the host, but where the kernel itself reads it
                 stays = key == "step" and not (group.get("fused") or group.get("capturable"))
                 state[key] = value.to("cpu" if stays else p.device, copy=True)
         for name, value in named.plain.items():
-            parameter, _, key = name.rpartition("/")
+            parameter, key = name.split("/")
             state, _, p = owner[parameter]
             state[key] = _put_together(value, named.tensors, p.device)
         for part in self.parts:  # asking for a state makes an empty one, and empty is not none
@@ -162,13 +158,3 @@ def _put_together(value: Any, tensors: Mapping[str, Tensor], device: torch.devic
             return [_put_together(item, tensors, device) for item in value]
         case _:
             return value
-
-
-def _tensors_in(value: Any) -> list[str]:
-    match value:
-        case {"tensor": name}:
-            return [name]
-        case list():
-            return [name for item in value for name in _tensors_in(item)]
-        case _:
-            return []

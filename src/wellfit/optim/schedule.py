@@ -9,61 +9,47 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
-from wellfit.config.optim import (
-    Constant,
-    Cosine,
-    CosineRestarts,
-    Cyclic,
-    Exponential,
-    InverseSqrt,
-    Linear,
-    MultiStep,
-    OneCycle,
-    Plateau,
-    Polynomial,
-    Schedule,
-    StepDecay,
-    Wsd,
-)
+from wellfit.config import optim as kinds
+from wellfit.config.optim import Schedule
 from wellfit.units import Duration
 
 
 def lr_scale(cfg: Schedule, step: int, *, total: int) -> float:
     """Multiplier of every peak rate at ``step`` (0-based) of a run of ``total`` steps."""
     rising = steps_of(cfg.warmup, total=total)
-    if isinstance(cfg, OneCycle):
+    if isinstance(cfg, kinds.OneCycle):
         return one_cycle(step, rise=rising, total=total, start=cfg.start, floor=cfg.floor)
     if step + 1 < rising:  # never 0, so that step 0 learns
-        return (step + 1) / rising * (cfg.floor if isinstance(cfg, Cyclic) else 1.0)
+        return (step + 1) / rising * (cfg.floor if isinstance(cfg, kinds.Cyclic) else 1.0)
     since = max(0, step - rising)
     # The last update is at step total - 1 and still learns: progress 1 would come after it.
     progress = min(1.0, since / max(1, total - rising))
     match cfg:
-        case Linear():
+        case kinds.Linear():
             return falling(1 - progress, floor=cfg.floor)
-        case Cosine():
+        case kinds.Cosine():
             return falling(half_cosine(progress), floor=cfg.floor)
-        case CosineRestarts(cycles=cycles, growth=growth):
+        case kinds.CosineRestarts(cycles=cycles, growth=growth):
             within = cycle_progress(progress, cycles=cycles, growth=growth)
             return falling(half_cosine(within), floor=cfg.floor)
-        case Polynomial():
+        case kinds.Polynomial():
             return falling((1 - progress) ** cfg.power, floor=cfg.floor)
-        case Exponential():
+        case kinds.Exponential():
             return float(cfg.gamma ** (since / max(1, steps_of(cfg.every, total=total))))
-        case StepDecay():
+        case kinds.StepDecay():
             return float(cfg.gamma ** (since // max(1, steps_of(cfg.every, total=total))))
-        case MultiStep():
+        case kinds.MultiStep():
             passed = [m for m in cfg.milestones if step >= steps_of(m, total=total)]
             return float(cfg.gamma ** len(passed))
-        case InverseSqrt():
+        case kinds.InverseSqrt():
             return math.sqrt(max(1, rising) / float(max(1, rising) + since))
-        case Wsd():
+        case kinds.Wsd():
             return stable_decay(progress, decay=cfg.decay, floor=cfg.floor)
-        case Cyclic():
+        case kinds.Cyclic():
             cycle = max(2, steps_of(cfg.cycle, total=total))
             height = float(cfg.gamma ** (since // cycle))
             return falling(height * triangle(since, cycle=cycle), floor=cfg.floor)
-        case Plateau() | Constant():
+        case kinds.Plateau() | kinds.Constant():
             return 1.0
         case never:
             assert_never(never)

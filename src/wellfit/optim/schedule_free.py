@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,19 +16,13 @@ class ScheduleFreeAdamW(torch.optim.Optimizer):
     The parameters hold y, where gradients are taken; the state holds z, which the steps move.
     What is to be measured is x, the average of all z so far weighed by their squared rates, of
     which y is a mixture: y = (1 - beta1) z + beta1 x.  Weight decay is decoupled, at y.
+    Each of ``groups`` has its parameters and their ``lr``.
     """
 
     def __init__(
-        self,
-        params: Iterable[nn.Parameter] | list[dict[str, Any]],
-        *,
-        lr: float,
-        betas: tuple[float, float],
-        eps: float,
-        weight_decay: float = 0.0,
+        self, groups: list[dict[str, Any]], *, betas: tuple[float, float], eps: float
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, defaults)
+        super().__init__(groups, {"betas": betas, "eps": eps, "weight_decay": 0.0})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

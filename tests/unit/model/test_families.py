@@ -8,12 +8,12 @@ import pytest
 
 from wellfit.config import Decoder
 from wellfit.errors import ConfigError
-from wellfit.model import explain_shape, resolve_shape
+from wellfit.model import explain_shape
 from wellfit.model.families import ORDER
 
 
 def resolve(**fields):
-    return resolve_shape(Decoder(**fields), vocab=65)
+    return explain_shape(Decoder(**fields), vocab=65).shape
 
 
 def problems(**fields) -> list[str]:
@@ -179,9 +179,9 @@ def test_sizes_are_checked_for_callers_without_a_recipe_file():
     odd = Decoder.model_construct(**{**dict(Decoder()), "heads": 8, "kv_heads": 3})
     # what the recipe's own checks let through or never saw
     with pytest.raises(ConfigError, match=r"width 100 does not divide into 7 heads.*width: 98"):
-        resolve_shape(unchecked, vocab=65)
+        explain_shape(unchecked, vocab=65)
     with pytest.raises(ConfigError, match="write one of 1, 2, 4, 8"):
-        resolve_shape(odd, vocab=65)
+        explain_shape(odd, vocab=65)
 
 
 @pytest.mark.parametrize(

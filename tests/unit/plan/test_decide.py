@@ -177,10 +177,10 @@ def test_precision_follows_from_the_processor_and_a_measurement(
 
 
 def test_a_batch_that_does_not_fit_is_cut_evenly(text: Path) -> None:
-    from wellfit.model import resolve_shape
+    from wellfit.model import explain_shape
     from wellfit.plan import laws
 
-    shape = resolve_shape(_loaded(text).recipe.model, vocab=65)
+    shape = explain_shape(_loaded(text).recipe.model, vocab=65).shape
     each = laws.activation_bytes(shape)
     # room for 5 of 12 sequences: three parts of four, not 5 + 5 + 2
     assert laws.micro_batch(shape, 12, memory_bytes=11 * each).value == 4
