@@ -231,6 +231,7 @@ _DURATION_SCHEMA: dict[str, Any] = {
 }
 
 Count: TypeAlias = Annotated[int, Ge(1), Wanted("a whole number of at least 1", "4")]
+CountOrZero: TypeAlias = Annotated[int, Ge(0), Wanted("a whole number of at least 0", "2")]
 Seed: TypeAlias = Annotated[
     int, Ge(0), Lt(2**63), Wanted("a whole number from 0 to 2**63 - 1", "1")
 ]

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from wellfit.config.fields import (
     Auto,
     Count,
+    CountOrZero,
     Fraction,
     Name,
     Positive,
@@ -114,7 +115,7 @@ class Pretrained(Section):
 
 
 class Ngrams(Section):
-    """A linear model on n-grams of tokens, weighed by TF-IDF, for tasks with labels.
+    """A linear model on n-grams of tokens and words, weighed by TF-IDF, for tasks with labels.
 
     Trained in seconds, and hard to beat by other models from random weights where texts are short
     and few.  Without an optim section it is trained by sgd; dropout (one number) is of n-grams.
@@ -123,8 +124,18 @@ class Ngrams(Section):
     kind: Literal["ngrams"] = "ngrams"
     orders: Annotated[Count, Field(examples=[4])] = 4
     """Tokens of the longest n-grams; all shorter ones count too."""
-    buckets: Annotated[Count, Field(examples=[262144])] = 262_144
-    """Rows for n-grams of two tokens and more, which share them by a hash."""
+    words: Annotated[CountOrZero, Field(examples=[2])] = 2
+    """Words of the longest runs of whole words; 0 is none.
+
+    A word begins with a token that begins with anything but a letter or digit, such as a space.
+    """
+    pairs: Annotated[CountOrZero, Field(examples=[2])] = 0
+    """How many of a text's first words are paired with every word after them; 0 is none.
+
+    Worth trying where a text is a question.
+    """
+    buckets: Annotated[Count, Field(examples=[524288])] = 524_288
+    """Rows for all n-grams but single tokens, which share them by a hash."""
     context: Annotated[Count, Field(examples=[1024])] = 1024
     """The longest text; data.long says what becomes of a longer one.  Units: tokens."""
 

@@ -24,13 +24,13 @@ class Settings:
         """Note a value that our decoder cannot be."""
         self.problems.append(f"{self.where}: {key}: {value!r} is not supported; wellfit {wanted}")
 
-    def size(self, key: str, default: int | None = None) -> int:
-        """A whole number above 0.  As in transformers, null means the default."""
+    def size(self, key: str, default: int | None = None, *, above: int = 0) -> int:
+        """A whole number above a bound.  As in transformers, null means the default."""
         value = self.config.get(key)
         value = default if value is None else value
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int) and not isinstance(value, bool) and value > above:
             return value
-        self.refuse(key, value, "wants a whole number above 0 there")
+        self.refuse(key, value, f"wants a whole number above {above} there")
         return 2  # any even number: reading goes on, to find every problem
 
     def number(self, key: str, default: float) -> float:

@@ -92,7 +92,10 @@ class Shape:
     # A head for labelled tasks in place of the vocabulary's
     outputs: int | None = None
     pool: Pool = "last"
-    buckets: int = 0  # of hashed n-grams
+    # What only n-grams have, see ngrams.py
+    words: int = 0  # of the longest runs of words
+    pairs: int = 0  # first words that are paired with those after
+    buckets: int = 0  # rows that hashed n-grams share
 
     def rope_of(self, layer: int) -> LayerRope:
         """The rotary wavelengths of a block."""
