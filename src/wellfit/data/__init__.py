@@ -5,7 +5,7 @@ from wellfit.data.blocks import Blocks, eval_blocks
 from wellfit.data.cache import cache_folder
 from wellfit.data.examination import places_of, too_long
 from wellfit.data.fitting import fit_counts, said_of_fit
-from wellfit.data.prepared import Prepared, prepare, prepare_for_eval
+from wellfit.data.prepared import Prepared, prepare
 from wellfit.data.previews import Preview, preview
 from wellfit.data.progress import Progress, Stage
 from wellfit.data.prompts import encode_prompt, end_of_answer, render_prompt, render_prompts
@@ -35,7 +35,6 @@ __all__ = [
     "fit_counts",
     "places_of",
     "prepare",
-    "prepare_for_eval",
     "preview",
     "render_prompt",
     "render_prompts",

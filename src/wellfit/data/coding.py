@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,13 @@ from wellfit.data.chat import Dress
 from wellfit.data.examples import ExampleTask, Form, targets_of
 from wellfit.data.labels import class_names
 from wellfit.data.records import Example
-from wellfit.data.shards import Beside
+from wellfit.data.shards import Held, plain_files
 from wellfit.data.spoken import learned_spans
 from wellfit.errors import DataError, TokenizerError
 from wellfit.tokenizer import Marked, Tokenizer, encode_marked, frame, markup
+
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+"""What goes to the files of a split, by their kind."""
 
 
 class Coding(NamedTuple):
@@ -28,14 +31,6 @@ class Coding(NamedTuple):
     after: tuple[int, ...]  # ids at its end; learned where the task learns tokens
     end: int | None  # the token that ends what is learned
     labels: Mapping[str, int]  # of a class: its number
-
-
-class Coded(NamedTuple):
-    """The tokens of some examples, one after the other."""
-
-    ids: npt.NDArray[Any]
-    starts: npt.NDArray[np.int64]
-    beside: dict[str, npt.NDArray[Any]]
 
 
 def coding(form: Form, tokenizer: Tokenizer, counts: Mapping[str, int]) -> Coding:
@@ -65,20 +60,21 @@ def coding(form: Form, tokenizer: Tokenizer, counts: Mapping[str, int]) -> Codin
     return Coding(form.task, tokenizer, before, after, end, numbers)
 
 
-def beside_tokens(form: Form | None, counts: Mapping[str, int]) -> dict[str, Beside]:
-    """The files that lie beside the tokens of a task's examples."""
+def files_of(form: Form | None, dtype: np.dtype[Any], counts: Mapping[str, int]) -> dict[str, Held]:
+    """The files of a split; those that lie beside the tokens are of a task's examples."""
+    files = plain_files(dtype)
     if form is None:
-        return {}
-    places = Beside(np.dtype(np.int64), "document", 2)
+        return files
+    files["places"] = Held(np.dtype(np.int64), "document", 2)
     match form.task:
         case config.Complete() | config.Chat():
-            return {"learned": Beside(np.dtype(np.bool_), "token"), "places": places}
+            return {**files, "learned": Held(np.dtype(np.bool_), "token")}
         case config.Classify() as task:
             n_classes = len(form.known.names if form.known else counts)
             width = n_classes if task.several else 1
         case config.Regress() as task:
             width = len(targets_of(task))
-    return {"labels": Beside(np.dtype(np.float32), "document", width), "places": places}
+    return {**files, "labels": Held(np.dtype(np.float32), "document", width)}
 
 
 class Closing(NamedTuple):
@@ -111,8 +107,8 @@ def closing_token(how: Dress, tokenizer: Tokenizer) -> Closing:
     return Closing(tokenizer.eos_id, False)
 
 
-def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Coding) -> Coded:
-    """The tokens of examples, all of which have as many texts.
+def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Coding) -> Arrays:
+    """The tokens of examples, all of which have as many texts, and what lies beside them.
 
     Texts are encoded apart, so that a prompt has the same tokens here as when it stands alone,
     before anything is written.  A conversation is one text.
@@ -131,39 +127,39 @@ def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Codin
     sizes = np.empty((len(examples), len(examples[0].texts) + 2), dtype=np.int64)
     sizes[:, 0], sizes[:, -1] = len(how.before), len(how.after) * closed
     sizes[:, 1:-1] = lengths.reshape(len(examples), -1)
-    if not sizes.sum(axis=1).all():
-        empty = examples[int(np.argmin(sizes.sum(axis=1)))].texts[0][0]
+    totals = sizes.sum(axis=1)
+    if not totals.all():
+        empty = examples[int(np.argmin(totals))].texts[0][0]
         raise TokenizerError(
             f"the text {empty[:40]!r} has not one token in this tokenizer. Leave it out"
         )
-    filled, learned = _laid(ids, is_learned, sizes, how)
-    starts = np.cumsum(sizes.sum(axis=1)) - sizes.sum(axis=1)
+    tokens, parts = laid(ids, sizes, how.before, how.after)
+    found = {"tokens": tokens, "starts": np.cumsum(totals) - totals, "places": places}
     if isinstance(how.task, (config.Classify, config.Regress)):
-        return Coded(filled, starts, {"places": places, "labels": _numbers(examples, how)})
-    learned[starts] = False  # nothing comes before the first token that it could follow from
-    return Coded(filled, starts, {"places": places, "learned": learned})
+        return {**found, "labels": _numbers(examples, how)}
+    learned = parts == sizes.shape[1] - 1
+    learned[(parts > 0) & ~learned] = is_learned
+    learned[found["starts"]] = False  # nothing comes before the first token to tell it by
+    return {**found, "learned": learned}
 
 
-def _laid(
+def laid(
     ids: npt.NDArray[Any],
-    is_learned: npt.NDArray[np.bool_],
     sizes: npt.NDArray[np.int64],
-    how: Coding,
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """The ids of texts with those that come before and after, and which of all are learned.
+    before: Sequence[int],
+    after: Sequence[int],
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int8]]:
+    """The ids of texts with those that come before and after; and which part each of all is of.
 
-    Shapes   sizes (n_examples, 2 + texts of each): tokens before, of the texts, and after.
+    Shapes   sizes (n, 2 + texts of each): tokens before, of the texts, and after.
     """
     last = sizes.shape[1] - 1
-    kinds = np.repeat(np.tile(np.arange(last + 1), len(sizes)), sizes.ravel())
-    is_text = (kinds > 0) & (kinds < last)
-    filled = np.empty(len(kinds), dtype=how.tokenizer.dtype)
-    filled[is_text] = ids
-    filled[kinds == 0] = np.tile(how.before, len(sizes))
-    filled[kinds == last] = np.tile(how.after, np.count_nonzero(sizes[:, last]))
-    learned = kinds == last
-    learned[is_text] = is_learned
-    return filled, learned
+    parts = np.repeat(np.tile(np.arange(last + 1, dtype=np.int8), len(sizes)), sizes.ravel())
+    filled = np.empty(len(parts), dtype=ids.dtype)
+    filled[(parts > 0) & (parts < last)] = ids
+    filled[parts == 0] = np.tile(before, len(sizes))
+    filled[parts == last] = np.tile(after, np.count_nonzero(sizes[:, last]))
+    return filled, parts
 
 
 def _closes(text: str, spans: Sequence[tuple[int, int]]) -> bool:

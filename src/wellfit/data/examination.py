@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit import config
-from wellfit.data.encode import Corpus, coding_of
+from wellfit.data.coding import Coding
+from wellfit.data.encode import Corpus
 from wellfit.data.labels import class_counts
 from wellfit.data.overlap import mixed
 from wellfit.data.reading import place_in
 from wellfit.data.sources import Sources
 from wellfit.data.stream import Labels, Split
 from wellfit.errors import DataError
-from wellfit.tokenizer import Tokenizer
 
 _SHOWN = 100
 _TOKENS_AT_ONCE = 1 << 20
@@ -47,18 +47,17 @@ def places_of(
 
 
 def examples_audit(
-    corpus: Corpus, tokenizer: Tokenizer, splits: Mapping[str, Split], labels: Labels | None
+    corpus: Corpus, how: Coding, splits: Mapping[str, Split], labels: Labels | None
 ) -> dict[str, Any]:
     """Counts of what is learned from; JSON can hold it as it is.
 
     Raises ``DataError`` for a split without a single token that counts.
     """
-    how = coding_of(corpus, tokenizer)
-    assert how is not None and corpus.form is not None
+    assert corpus.form is not None
     audit: dict[str, Any] = {
         "task": how.task.kind,
-        "begin": tokenizer.decode(how.before),
-        "end": tokenizer.decode(how.after),
+        "begin": how.tokenizer.decode(how.before),
+        "end": how.tokenizer.decode(how.after),
         "lengths": {name: _lengths(split) for name, split in splits.items()},
     }
     if not isinstance(how.task, (config.Complete, config.Chat)) or how.task.learn != "all":
@@ -72,7 +71,7 @@ def examples_audit(
                 audit |= {
                     "template": dress.origin,
                     "forms": corpus.table.noticed.forms,
-                    "end": tokenizer.decode([how.end]),
+                    "end": how.tokenizer.decode([how.end]),
                     "end_added": bool(how.after),  # by us, for the template has none
                 }
         case config.Classify() if labels is not None:

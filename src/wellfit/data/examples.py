@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from wellfit import config
 from wellfit.data.chat import Dress, dress
-from wellfit.data.reading import LEAVE_OUT, Bad, place_in
+from wellfit.data.reading import Bad
 from wellfit.data.records import (
     Asked,
     Column,
@@ -20,8 +20,10 @@ from wellfit.data.records import (
     Record,
     as_piece,
     asked_for,
+    bad_piece,
+    check_text,
     phrase,
-    trouble_with,
+    shown,
     written_out,
 )
 from wellfit.data.sources import SourceFile
@@ -58,10 +60,8 @@ def form_of(
         case config.LanguageModel():
             return None
         case config.Complete():
-            wanted = (
-                phrase(task.prompt, "task.prompt"),
-                phrase(task.completion, "task.completion"),
-            )
+            pair = {"task.prompt": task.prompt, "task.completion": task.completion}
+            wanted = tuple(phrase(text, setting) for setting, text in pair.items())
         case config.Classify():
             wanted = (phrase(data.text, "data.text"),)
             more = (Column(task.label, "task.label"),)
@@ -93,58 +93,49 @@ def examples_of(file: SourceFile, records: Iterable[Record], form: Form) -> Iter
         yield from spoken_examples(file, records, form.task, form.dress, form.max_line)
         return
     for record in records:
-        made = record.bad or _example(record, form, place_in(file, record.number))
-        yield as_piece(record, made)
+        try:
+            yield as_piece(record, _example(record.sound(), form))
+        except Bad as bad:
+            yield bad_piece(record.number, bad)
 
 
-def _example(record: Record, form: Form, place: str) -> Example | Bad:
-    texts = []
-    for wanted in form.phrases:
-        text = written_out(wanted, record.text, place)
-        if isinstance(text, str):
-            text = trouble_with(text, place, form.max_line) or text
-        if isinstance(text, Bad):
-            return text
-        texts.append(text)
+def _example(found: Mapping[str, Any], form: Form) -> Example:
+    texts = [written_out(wanted, found) for wanted in form.phrases]
+    for text in texts:
+        check_text(text, form.max_line)
     match form.task:
         case config.Complete() as task:
             prompt, completion = texts
             if not completion.strip():
-                return _bad("empty completion", place, "the completion is empty")
+                raise Bad("empty completion", "the completion is empty")
             return Example(prompt, ((prompt, task.learn == "all"), (completion, True)))
         case config.Classify() as task:
-            labels: Any = _class_labels(record.text[task.label], task, form.known, place)
+            labels: Any = _class_labels(found[task.label], task, form.known)
         case config.Regress() as task:
-            labels = _numbers(record.text, targets_of(task), place)
+            labels = tuple(_number(found[name], name) for name in targets_of(task))
         case _:
             raise AssertionError(form.task)
-    if isinstance(labels, Bad):
-        return labels
     return Example(texts[0], ((texts[0], False),), labels=labels)
 
 
-def _bad(kind: str, place: str, story: str) -> Bad:
-    return Bad(kind, place, f"{place}: {story}. {LEAVE_OUT}")
-
-
-def _class_labels(
-    value: Any, task: config.Classify, known: Labels | None, place: str
-) -> tuple[str, ...] | Bad:
+def _class_labels(value: Any, task: config.Classify, known: Labels | None) -> tuple[str, ...]:
     """The labels of a record as text; of several, each once."""
     if task.several and isinstance(value, str):
         value = [part.strip() for part in value.split("|" if "|" in value else ",")]
         value = [part for part in value if part]
     elif not task.several and isinstance(value, list):
         story = f"the label is a list, {str(value)[:60]}. For several labels: task.several=true"
-        return _bad("label is a list", place, story)
+        raise Bad("label is a list", story)
     values = value if isinstance(value, list) else [value]
     if value is None or not all(isinstance(v, (str, int)) and v != "" for v in values):
-        return _bad("no label", place, _no_label(value, task))
+        hint = ". For numbers: task.kind=regress" if isinstance(value, float) else ""
+        story = f"there is {shown(value)} where the label ({task.label!r}) should be{hint}"
+        raise Bad("no label", story)
     labels = tuple(dict.fromkeys(_label(v) for v in values))
     if known is not None and (strange := [v for v in labels if v not in known.names]):
         names = ", ".join(map(repr, known.names[:20]))
         story = f"the model has no label {strange[0]!r}; its labels are {names}"
-        return _bad("unknown label", place, story)
+        raise Bad("unknown label", story)
     return labels
 
 
@@ -152,25 +143,10 @@ def _label(value: str | bool | int) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _no_label(value: Any, task: config.Classify) -> str:
-    says = "nothing" if value in (None, "") else f"{type(value).__name__} {str(value)[:40]!r}"
-    hint = ". For numbers: task.kind=regress" if isinstance(value, float) else ""
-    return f"there is {says} where the label ({task.label!r}) should be{hint}"
-
-
-def _numbers(
-    found: Mapping[str, Any], names: tuple[str, ...], place: str
-) -> tuple[float, ...] | Bad:
-    numbers = []
-    for name in names:
-        value = found[name]
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        is_written = isinstance(value, str) and _NUMBER.fullmatch(value.strip()) is not None
-        number = float(value) if is_number or is_written else math.nan
-        if not math.isfinite(number):
-            says = (
-                "nothing" if value in (None, "") else f"{type(value).__name__} {str(value)[:40]!r}"
-            )
-            return _bad("no number", place, f"there is {says} where the number {name!r} should be")
-        numbers.append(number)
-    return tuple(numbers)
+def _number(value: Any, name: str) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_written = isinstance(value, str) and _NUMBER.fullmatch(value.strip()) is not None
+    number = float(value) if is_number or is_written else math.nan
+    if not math.isfinite(number):
+        raise Bad("no number", f"there is {shown(value)} where the number {name!r} should be")
+    return number

@@ -9,8 +9,8 @@ from itertools import islice
 from wellfit import config
 from wellfit.data.chat import Dress
 from wellfit.data.conversations import Conversation, conversation_of, strings_in
-from wellfit.data.reading import LEAVE_OUT, Bad, place_in
-from wellfit.data.records import Example, Piece, Record, as_piece, trouble_with
+from wellfit.data.reading import Bad, place_in
+from wellfit.data.records import Example, Piece, Record, as_piece, bad_piece, check_text
 from wellfit.data.rendering import Rendered
 from wellfit.data.sources import SourceFile
 
@@ -24,52 +24,50 @@ def spoken_examples(
     waiting = iter(records)
     refused = re.compile("|".join(map(re.escape, how.refused)) or r"(?!)")
     while batch := list(islice(waiting, _AT_ONCE)):
-        places = [place_in(file, record.number) for record in batch]
         made: list[Conversation | Bad] = []
-        for record, place in zip(batch, places, strict=True):
-            found = record.bad or conversation_of(record.text, task, place)
-            if isinstance(found, Conversation):
-                found = _trouble(found, how, refused, max_line, place) or found
-            made.append(found)
-        spoken = [(one.messages, one.tools) for one in made if isinstance(one, Conversation)]
-        texts = iter(how.renderer.render(spoken, places[0], learn=task.learn))
-        for record, place, one in zip(batch, places, made, strict=True):
-            if isinstance(one, Bad):
-                yield as_piece(record, one)
-            else:
-                yield as_piece(record, _example(one, next(texts), how, task.learn, place))
+        for record in batch:
+            try:
+                spoken = conversation_of(record.sound(), task.messages)
+                _check(spoken, how, refused, max_line)
+                made.append(spoken)
+            except Bad as bad:
+                made.append(bad)
+        turns = [(one.messages, one.tools) for one in made if isinstance(one, Conversation)]
+        where = place_in(file, batch[0].number)
+        texts = iter(how.renderer.render(turns, where, learn=task.learn))
+        for record, one in zip(batch, made, strict=True):
+            try:
+                if isinstance(one, Bad):
+                    raise one
+                yield as_piece(record, _example(one, next(texts), how, task.learn))
+            except Bad as bad:
+                yield bad_piece(record.number, bad)
 
 
-def _trouble(
-    spoken: Conversation, how: Dress, refused: re.Pattern[str], max_line: int, place: str
-) -> Bad | None:
-    """What keeps a conversation from being rendered as it is meant."""
+def _check(spoken: Conversation, how: Dress, refused: re.Pattern[str], max_line: int) -> None:
+    """Raise ``Bad`` for what keeps a conversation from being rendered as it is meant."""
     text = "\n".join(strings_in([spoken.messages, spoken.tools]))
-    if (bad := trouble_with(text, place, max_line)) is not None:
-        return bad
+    check_text(text, max_line)
     if found := refused.search(text):
         story = (
-            f"{place}: a message holds {found[0]!r}, which the template or the tokenizer marks "
-            f"turns with, so that it could pass for a turn of its own. {LEAVE_OUT}"
+            f"a message holds {found[0]!r}, which the template or the tokenizer marks turns with, "
+            "so that it could pass for a turn of its own"
         )
-        return Bad("markup in a message", place, story)
+        raise Bad("markup in a message", story)
     used = ["tools"] if spoken.tools else []
     used += ["tool_calls"] if any("tool_calls" in message for message in spoken.messages) else []
     if lacking := [name for name in used if name not in how.template]:
         story = (
-            f"{place}: the conversation has {' and '.join(lacking)}, and the template "
-            f"({how.origin}) has no place for them. One that has: task.template=chatml. {LEAVE_OUT}"
+            f"the conversation has {' and '.join(lacking)}, and the template ({how.origin}) has "
+            "no place for them. One that has: task.template=chatml"
         )
-        return Bad("no place for tools", place, story)
-    return None
+        raise Bad("no place for tools", story)
 
 
-def _example(
-    spoken: Conversation, found: Rendered | str, how: Dress, learn: str, place: str
-) -> Example | Bad:
+def _example(spoken: Conversation, found: Rendered | str, how: Dress, learn: str) -> Example:
     if isinstance(found, str):
-        story = f"{place}: the chat template ({how.origin}) refuses it: {found}. {LEAVE_OUT}"
-        return Bad("refused by the template", place, story)
+        story = f"the chat template ({how.origin}) refuses it: {found}"
+        raise Bad("refused by the template", story)
     spans = found.spans if learn == "all" else learned_spans(found, how)
     return Example(spoken.given, ((found.text, False),), spans, form=spoken.form)
 

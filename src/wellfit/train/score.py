@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from wellfit.config import Recipe, recipe_from_dict
-from wellfit.data import Blocks, Prepared, Split, eval_blocks, prepare_for_eval
+from wellfit.data import Blocks, Prepared, Split, eval_blocks, prepare
 from wellfit.errors import RunError
 from wellfit.evaluate import Measure
 from wellfit.store import Evaluation, Record, RunDir, RunLock
@@ -50,7 +50,7 @@ def score_text(target: Path, text: Path) -> dict[str, Any]:
     plain = recipe_from_dict({"data.path": str(text), "train.budget": "1 step"})
     recipe = opened.recipe or plain
     data = recipe.data.model_copy(update={"path": str(text)})
-    found = prepare_for_eval(data, opened.tokenizer, task=recipe.task, labels=opened.labels)
+    found = prepare(data, opened.tokenizer, task=recipe.task, labels=opened.labels)
     blocks = _blocks(recipe, found.splits["test"], opened.model)
     evaluation = _measured(recipe, found, opened.model, blocks, "test", opened.step or 0)
     return _as_result(str(target), evaluation, str(text), recipe, None)
