@@ -9,14 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit import config
-from wellfit.data.chat import Dress
+from wellfit.data.chat import closing_token
 from wellfit.data.examples import ExampleTask, Form, targets_of
 from wellfit.data.labels import class_names
 from wellfit.data.records import Example
 from wellfit.data.shards import Held, plain_files
-from wellfit.data.spoken import learned_spans
-from wellfit.errors import DataError, TokenizerError
-from wellfit.tokenizer import Marked, Tokenizer, encode_marked, frame, markup
+from wellfit.errors import TokenizerError
+from wellfit.tokenizer import Marked, Tokenizer, encode_marked, frame
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 """What goes to the files of a split, by their kind."""
@@ -60,6 +59,12 @@ def coding(form: Form, tokenizer: Tokenizer, counts: Mapping[str, int]) -> Codin
     return Coding(form.task, tokenizer, before, after, end, numbers)
 
 
+def encode_prompt(prompt: str, tokenizer: Tokenizer) -> npt.NDArray[Any]:
+    """The ids of a prompt to complete, behind the tokenizer's own first token if it has one."""
+    before = np.array(frame(tokenizer).before, dtype=tokenizer.dtype)
+    return np.concatenate([before, tokenizer.encode(prompt)])
+
+
 def files_of(form: Form | None, dtype: np.dtype[Any], counts: Mapping[str, int]) -> dict[str, Held]:
     """The files of a split; those that lie beside the tokens are of a task's examples."""
     files = plain_files(dtype)
@@ -75,36 +80,6 @@ def files_of(form: Form | None, dtype: np.dtype[Any], counts: Mapping[str, int])
         case config.Regress() as task:
             width = len(targets_of(task))
     return {**files, "labels": Held(np.dtype(np.float32), "document", width)}
-
-
-class Closing(NamedTuple):
-    """The token that ends what the assistant says."""
-
-    token: int
-    is_written: bool  # by the template; else it is put there
-
-
-def closing_token(how: Dress, tokenizer: Tokenizer) -> Closing:
-    """The special token with which a template ends an answer, else the end-of-text token.
-
-    Raises ``TokenizerError`` where nothing would end it.
-    """
-    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    (found,) = how.renderer.render([(probe, None)], "a first question")
-    if isinstance(found, str) or not found.spans:
-        why = found if isinstance(found, str) else "the answer is not in its text"
-        raise DataError(f"the chat template ({how.origin}) takes no question and answer: {why}")
-    said = [found.text[begin:end] for begin, end in learned_spans(found, how)][-1:]
-    tokens = markup(tokenizer)
-    if closing := [token for token in how.special if token in tokens and said[0].endswith(token)]:
-        return Closing(tokens[max(closing, key=len)], True)
-    if tokenizer.eos_id is None:
-        raise TokenizerError(
-            f"the chat template ({how.origin}) ends an answer with no special token of the "
-            "tokenizer, which has no end-of-text token either. Name one as eos_token in its "
-            "tokenizer_config.json"
-        )
-    return Closing(tokenizer.eos_id, False)
 
 
 def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Coding) -> Arrays:
@@ -144,10 +119,7 @@ def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Codin
 
 
 def laid(
-    ids: npt.NDArray[Any],
-    sizes: npt.NDArray[np.int64],
-    before: Sequence[int],
-    after: Sequence[int],
+    ids: npt.NDArray[Any], sizes: npt.NDArray[np.int64], before: Sequence[int], after: Sequence[int]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int8]]:
     """The ids of texts with those that come before and after; and which part each of all is of.
 

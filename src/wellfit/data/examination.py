@@ -24,19 +24,6 @@ _COMPARED = 1 << 21  # examples whose answers are compared; of more, a share
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
-def lengths_of(split: Split) -> npt.NDArray[np.int64]:
-    """Tokens of each document.  Shapes: (n_documents,)."""
-    return np.diff(split.doc_starts, append=split.n_tokens)
-
-
-def too_long(split: Split, context: int) -> npt.NDArray[np.int64]:
-    """The numbers of the examples that a context does not hold whole.
-
-    Where tokens are learned the last one is only a target, so one more fits.
-    """
-    return np.flatnonzero(lengths_of(split) > context + (split.learned is not None))
-
-
 def places_of(
     sources: Sources, split: Split, documents: Sequence[int] | npt.NDArray[np.int64]
 ) -> list[str]:
@@ -87,9 +74,8 @@ def examples_audit(
 
 
 def _lengths(split: Split) -> dict[str, int]:
-    lengths = lengths_of(split)
     quantiles = {"median": 0.5, "p90": 0.9, "p99": 0.99, "longest": 1.0}
-    found = np.quantile(lengths, list(quantiles.values()), method="higher").tolist()
+    found = np.quantile(split.lengths, list(quantiles.values()), method="higher").tolist()
     return dict(zip(quantiles, map(int, found), strict=True))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from wellfit import config
-from wellfit.data.chat import Dress
+from wellfit.data.chat import Dress, learned_spans
 from wellfit.data.conversations import Conversation, conversation_of, strings_in
 from wellfit.data.reading import Bad, place_in
 from wellfit.data.records import Example, Piece, Record, as_piece, bad_piece, check_text
@@ -70,20 +70,3 @@ def _example(spoken: Conversation, found: Rendered | str, how: Dress, learn: str
         raise Bad("refused by the template", story)
     spans = found.spans if learn == "all" else learned_spans(found, how)
     return Example(spoken.given, ((found.text, False),), spans, form=spoken.form)
-
-
-def learned_spans(found: Rendered, how: Dress) -> tuple[tuple[int, int], ...]:
-    """The learned characters, each stretch up to the special token that ends it, if there is one.
-
-    White space behind that token is left out, since nobody waits for it; a token just behind the
-    stretch belongs to it, or the model would never learn to end.
-    """
-    text, spans = found.text, []
-    for begin, end in found.spans:
-        said = text[begin:end].rstrip()
-        if said.endswith(how.special):
-            end = begin + len(said)
-        elif text.startswith(how.special, end):
-            end += max(len(token) for token in how.special if text.startswith(token, end))
-        spans.append((begin, end))
-    return tuple(span for span in spans if span[0] < span[1])

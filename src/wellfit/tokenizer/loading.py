@@ -10,14 +10,7 @@ from typing import Any
 from wellfit.errors import TokenizerError
 from wellfit.tokenizer.build import byte_tokenizer, char_tokenizer
 from wellfit.tokenizer.codecs import LibraryCodec, library_codec
-from wellfit.tokenizer.tokenizer import (
-    DEFINITION,
-    END_OF_TEXT,
-    OURS,
-    SETTINGS,
-    TEMPLATE,
-    Tokenizer,
-)
+from wellfit.tokenizer.tokenizer import DEFINITION, END_OF_TEXT, OURS, SETTINGS, TEMPLATE, Tokenizer
 
 _ALONG = (SETTINGS, "special_tokens_map.json", TEMPLATE)  # published files kept
 
