@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.diagnose import Finding
+from wellfit.diagnose.linear import beside_linear
 from wellfit.store import Evaluation, Record, RunDir, RunLock
 
 STEPS, BATCH, CONTEXT, VOCAB = 720, 32, 128, 65
@@ -293,7 +295,7 @@ def _classify(split: str) -> tuple[dict, dict]:
         "linear": {
             "name": "TF-IDF of 1- and 2-grams, linear SVM", "metrics": linear,
             "against": {"metric": "accuracy", "difference": lost,
-                        "ci95": [lost - 0.021, lost + 0.022], "verdict": "worse"},
+                        "ci95": [lost - 0.021, lost + 0.022], "n": int(n), "verdict": "worse"},
         },
     }  # fmt: skip
 
@@ -318,7 +320,7 @@ def _regress(split: str) -> tuple[dict, dict]:
         ],
         "linear": {
             "name": "TF-IDF of 1- and 2-grams, ridge regression", "metrics": linear,
-            "against": {"metric": "pearson", "difference": 0.071, "ci95": [0.031, 0.112],
+            "against": {"metric": "pearson", "difference": 0.071, "ci95": [0.031, 0.112], "n": n,
                         "verdict": "better"},
         },
     }  # fmt: skip
@@ -393,13 +395,12 @@ def _build_task_run(path: Path, kind: str, rng: np.random.Generator) -> RunDir:
     if kind == "complete":
         record.sample(STEPS, "A man sleeps.\n", "Ein Mann schl\u00e4ft.")
     train, val = (look(STEPS, split, "full split", {}).loss for split in ("train", "val"))
-    verdict = {
-        "code": "well-fit", "severity": "info", "claim": "Val loss has stopped falling.",
-        "evidence": {"val_loss": val, "train_loss": train}, "advice": "", "change": {},
-        "confidence": 0.97, "source": "",
-    }  # fmt: skip
-    record.findings(STEPS, [verdict])
-    record.fact("verdict", verdict)
+    verdict = Finding("well-fit", "info", "Well fit: val loss has stopped falling.",
+                      {"val_loss": val, "train_loss": train}, "", {}, 0.97)  # fmt: skip
+    if linear := found("val")[1].get("linear"):
+        verdict = beside_linear(verdict, linear, {"model.kind": "decoder"})
+    record.findings(STEPS, [verdict.as_dict()])
+    record.fact("verdict", verdict.as_dict())
     record.event("finished", STEPS, chosen_step=STEPS)
     record.close("finished")
     return run

@@ -20,6 +20,7 @@ from wellfit.data import eval_blocks
 from wellfit.model import weights_digest
 from wellfit.store import read_run
 from wellfit.train.again import open_again
+from wellfit.train.speak import Sampling, stream_text
 
 transformers = pytest.importorskip("transformers")
 
@@ -205,6 +206,12 @@ def test_an_encoder_learns_labels_and_goes_on_exactly(tmp_path):
     model = transformers.AutoModelForSequenceClassification.from_pretrained(whole / "model")
     # and others can use it, by the names of the labels
     assert model.config.label2id == {"early": 0, "late": 1}
+    text, reader = " ".join(WORDS[:6]), transformers.AutoTokenizer.from_pretrained(whole / "model")
+    with torch.no_grad():
+        share = model.eval()(**reader(text, return_tensors="pt")).logits.softmax(dim=1)[0].max()
+    # who say of a text what we say, its first and last token included
+    told = "".join(stream_text(whole, text, Sampling(1, 0.0, None, None, 1)))
+    assert told.split()[0] == f"{float(share):.1%}"
     killed_and_resumed([*asked, "--run", killed], killed, base)
     # dropout of the library included
     assert differences(whole, killed) == []

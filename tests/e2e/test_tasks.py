@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.corpora import write, write_jsonl
+from tests.meta.source_tree import ROOT
 from wellfit.cli.main import main
 from wellfit.store import read_run
 
@@ -83,9 +85,20 @@ def regress_file(folder: Path) -> Path:
     return write(folder / "scores.csv", "\n".join(lines) + "\n")
 
 
+def several_file(folder: Path) -> Path:
+    given = enumerate(itertools.product(THINGS * 3, THINGS * 3))
+    wanted = {"cat", "boat", "tree"}
+    rows = ({"text": f"{a} {b} {i}", "label": sorted({a, b} & wanted)} for i, (a, b) in given)
+    return write_jsonl(folder / "several.jsonl", *rows)
+
+
 FILES: dict[str, Callable[[Path], Path]] = {
     "complete": complete_file, "chat": chat_file, "classify": classify_file,
     "regress": regress_file,
+}  # fmt: skip
+LOSS_UNITS = {
+    "complete": "nats per learned token", "chat": "nats per learned token",
+    "classify": "nats per text", "regress": "squared deviations per text",
 }  # fmt: skip
 METRICS = {
     "complete": "exact_match", "chat": "chrf", "classify": "accuracy", "regress": "pearson",
@@ -104,21 +117,59 @@ def test_a_task_goes_from_a_file_to_a_report(task: str, tmp_path: Path) -> None:
     assert found.code == 0, found.err
     assert [p for p in found.json["problems"] if "too few for an interval" not in p] == []
     assert len(found.json["preview"]) == 3
+    # and tells nothing that is not documented
+    rows = (ROOT / "docs" / "data.md").read_text().splitlines()
+    row = next(row for row in rows if row.startswith("| `examples` |"))
+    assert [key for key in found.json["audit"]["examples"] if f"`{key}`" not in row] == []
     done = typed("train", recipe, *small, "--run", run)
     # it learns
     assert done.code == 0, done.err
+    # its speed counts what its loss is of
+    per = LOSS_UNITS[task].partition(" per ")[2]
+    assert f"{per.split()[-1]}s_per_s" in found.json and f"{per}s/s" in done.err
     looks = [e.loss for e in read_run(run).evaluations("val") if e.basis == "fixed blocks"]
     assert looks[-1] < 0.9 * looks[0]
-    scored = typed("eval", run, "--json").json
+    scored, told = typed("eval", run, "--json").json, typed("eval", run).out
     metric = scored["metrics"][METRICS[task]]
     # its own metric is measured, with interval and count
     low, high = metric["ci95"]
+    assert LOSS_UNITS[task] == scored["loss_unit"] and f"loss ({LOSS_UNITS[task]}) " in told
     assert low <= metric["value"] <= high and metric["n"] > 10
     said = typed("sample", run, "red cat dog 1", "--tokens", "8", "--temperature", "0")
     # and it answers
     assert said.code == 0 and said.out.strip(), said.err
     report = (run / "report.html").read_text()
     assert task in report
+
+
+@pytest.mark.parametrize(
+    ("file", "more"),
+    [(classify_file, []), (several_file, ["task.several=true", "data.split.val=30%"])],
+)
+def test_a_model_that_loses_against_a_linear_one_is_told_so(
+    file: Callable[[Path], Path], more: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("sklearn")
+    recipe, run = tmp_path / "r.yaml", tmp_path / "run"
+    typed("init", recipe, "--data", file(tmp_path), "--task", "classify")
+    words = [*SMALL, *more, f"data.cache={tmp_path / 'cache'}", "train.budget=8 steps"]
+    done = typed("train", recipe, *words, "evaluate.every=2 steps", "--run", run)
+    assert done.code == 0, done.err
+    summary = typed("runs", "show", run, "--json").json
+    verdict, against = summary["verdict"], summary["outcomes"]["val"]["linear"]["against"]
+    # words tell the labels, so that eight steps cannot keep up; by texts of val, in pairs
+    assert "Worse than a linear model that trains in seconds" in verdict["claim"]
+    assert verdict["evidence"]["above_linear_ci95"] == against["ci95"] and against["ci95"][1] < 0
+    assert f"on {summary['val']['n_tokens']} texts of val" in verdict["claim"]
+    assert "model.kind: ngrams" in verdict["advice"]
+    # said once by card and report
+    shown = (" ".join(typed("runs", "show", run).out.split()), (run / "report.html").read_text())
+    assert [text.count("Worse than a linear model") for text in shown] == [1, 1]
+    # speed is of what it is called
+    assert summary["texts_seen"] == 8 * 16 and summary["tokens_seen"] is None
+    assert summary["texts_per_s"] > 0 and summary["tokens_per_s"] is None
+    assert " texts/s" in shown[0] and "Texts seen" in shown[1] and "texts per second" in shown[1]
+    assert not [text for text in (*shown, done.err) if "tokens/s" in text or "okens seen" in text]
 
 
 def test_metrics_are_measured_at_the_end_also_where_training_goes_without(tmp_path: Path) -> None:

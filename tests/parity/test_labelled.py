@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 import torch
 
 from tests.tiny_models import SHAPES, finished_run, random_decoder, random_tokens, tiny_tokenizer
@@ -19,6 +20,14 @@ from wellfit.model import (
     read_outputs,
     read_published,
     write_published,
+)
+from wellfit.tokenizer import (
+    Tokenizer,
+    bpe_tokenizer,
+    byte_tokenizer,
+    ends_of_text,
+    frame,
+    load_tokenizer,
 )
 
 transformers = pytest.importorskip("transformers")
@@ -133,12 +142,66 @@ def test_what_transformers_cannot_compute_it_does_not_load(name, pool, tmp_path)
         transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
 
 
-def _finished(tmp_path: Path, decoder: Decoder) -> Path:
-    run = finished_run(tmp_path / "runs" / "a-run")
-    write_published(
-        run / "model", decoder, tiny_tokenizer(separate=True), outputs=LABELS, replace=True
+def _finished(tmp_path: Path, decoder: Decoder, tokenizer: Tokenizer | None = None) -> Path:
+    run, made = (
+        finished_run(tmp_path / "runs" / "a-run"),
+        tokenizer or tiny_tokenizer(separate=True),
     )
+    write_published(run / "model", decoder, made, outputs=LABELS, replace=True)
     return run
+
+
+def _with_a_first_token(folder: Path, kind: str) -> Tokenizer:
+    """A published tokenizer that puts something before a text, and nothing behind it."""
+    library = tokenizers.Tokenizer.from_str(
+        bpe_tokenizer(TEXTS * 9, vocab=280, separate=True).codec.definition
+    )
+    library.add_special_tokens(["<s>"])
+    before = [("<s>", library.token_to_id("<s>"))]
+    library.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<s> $A", special_tokens=before
+    )
+    folder.mkdir()
+    library.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": kind, "bos_token": "<s>", "eos_token": "<|endoftext|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return load_tokenizer(folder)
+
+
+TEXTS = ["to be, or", "a", "not to be."]
+READERS = {
+    "char": lambda folder: tiny_tokenizer(separate=True),
+    "byte": lambda folder: byte_tokenizer(separate=True),
+    "bpe": lambda folder: bpe_tokenizer(TEXTS * 9, vocab=280, separate=True),
+    "published": lambda folder: _with_a_first_token(folder, "PreTrainedTokenizerFast"),
+    "published, of a class": lambda folder: _with_a_first_token(folder, "GPT2Tokenizer"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_transformers_alone_scores_a_text_as_it_was_trained(name, tmp_path):
+    tokenizer = READERS[name](tmp_path / "published")
+    decoder = random_decoder(dataclasses.replace(labelled("llama"), vocab=tokenizer.vocab_size))
+    export_run(_finished(tmp_path, decoder, tokenizer), "hf", tmp_path / "x")
+    reader = transformers.AutoTokenizer.from_pretrained(tmp_path / "x")
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "x").eval()
+    for text in TEXTS:
+        # in training a text is framed as published, and its end is there to be read from
+        ids = [*frame(tokenizer).before, *tokenizer.encode(text).tolist(), tokenizer.eos_id]
+        ours_BO = decoder.outputs_of(torch.tensor([ids]), torch.tensor([len(ids)]))
+        with torch.no_grad():
+            theirs_BO = model(**reader(text, return_tensors="pt")).logits
+            bare = reader(text, add_special_tokens=False, return_tensors="pt")
+            without_BO = model(**bare).logits
+        torch.testing.assert_close(theirs_BO, ours_BO, **TOLERANCE)
+        # guards the test itself: the end tells
+        assert not torch.allclose(without_BO, ours_BO, **TOLERANCE)
+    again = load_tokenizer(tmp_path / "x")
+    # ours reads it as before, also when it is trained on from there
+    assert again.encode(TEXTS[0]).tolist() == tokenizer.encode(TEXTS[0]).tolist()
+    assert ends_of_text(again) == ends_of_text(tokenizer)
+    again.save(tmp_path / "y", labelled=True)
+    assert load_tokenizer(tmp_path / "y").fingerprint == again.fingerprint
 
 
 def test_an_exported_classifier_is_compared_with_transformers(tmp_path):

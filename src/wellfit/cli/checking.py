@@ -19,14 +19,15 @@ _HEAD, _TAIL = 300, 150  # characters of a longer text that are shown
 
 def check_table(found: Mapping[str, Any], console: Console) -> None:
     """What a recipe would cost, what its data holds, and what is wrong with it."""
-    per_s = f"{found['tokens_per_s']:,.0f} {_unit(found)}s/s"
+    per = measures.per_of(found["loss_unit"])
+    pace = f"{found[f'{per.split()[-1]}s_per_s']:,.0f} {per}s/s"
     _print(
         console,
         "the run",
         {
             "parameters": format_count(found["parameters"]),
             "steps": f"{found['steps']:,} ({found['epochs']:.2g} epochs)",
-            "time": f"{format_span(found['seconds'])}, {per_s}",
+            "time": f"{format_span(found['seconds'])}, {pace}",
             "memory": format_bytes(found["peak_memory_bytes"]),
             "disk": format_bytes(found["disk_bytes"]),
         },
@@ -41,11 +42,6 @@ def check_table(found: Mapping[str, Any], console: Console) -> None:
         console.print(f"problem: {problem}", soft_wrap=True)
     if not found["problems"]:
         console.print("no problems found")
-
-
-def _unit(found: Mapping[str, Any]) -> str:
-    task = found["audit"].get("examples", {}).get("task", "language-model")
-    return measures.PER.get(task, "text")
 
 
 def _print(console: Console, title: str, rows: Mapping[str, str]) -> None:

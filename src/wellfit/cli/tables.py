@@ -24,8 +24,8 @@ def evaluation_table(scored: Mapping[str, Any]) -> None:
     console.print(f"{scored['run']}, split {scored['split']}: {', '.join(known)}", highlight=False)
     table = Table("", "value", "95% interval", "of", box=None, pad_edge=False)
     interval = interval_text(scored["ci95"]["loss"], "{:.4f}".format)
-    unit = measures.loss_unit(scored)
-    table.add_row(f"loss ({unit})", _number(scored["loss"], ".4f"), interval, counted)
+    name = f"loss ({scored['loss_unit']})"
+    table.add_row(name, _number(scored["loss"], ".4f"), interval, counted)
     for told in measures.told(task, scored):
         table.add_row(told.name, told.value, told.interval, told.n)
     for name, value in (scored["baselines"] or {}).items():

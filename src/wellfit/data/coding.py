@@ -15,7 +15,7 @@ from wellfit.data.labels import class_names
 from wellfit.data.records import Example
 from wellfit.data.shards import Held, plain_files
 from wellfit.errors import TokenizerError
-from wellfit.tokenizer import Marked, Tokenizer, encode_marked, frame
+from wellfit.tokenizer import Marked, Tokenizer, encode_marked, ends_of_text, frame
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 """What goes to the files of a split, by their kind."""
@@ -53,7 +53,7 @@ def coding(form: Form, tokenizer: Tokenizer, counts: Mapping[str, int]) -> Codin
             )
         after = eos
     else:
-        after = after or eos
+        before, after = ends_of_text(tokenizer)
     names = class_names(counts) if form.known is None else form.known.names
     numbers = {name: i for i, name in enumerate(names)}
     return Coding(form.task, tokenizer, before, after, end, numbers)

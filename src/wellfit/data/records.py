@@ -7,7 +7,8 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from wellfit.config import Blank, Data, blanks_in
+from wellfit.config import Data
+from wellfit.config.fields import Blank, blanks_in
 from wellfit.data.reading import Bad, nul, too_long
 from wellfit.data.sources import SourceFile
 from wellfit.errors import DataError

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from wellfit.config import Data, FilesSplit, HashSplit
+from wellfit.config.data import Data, FilesSplit, HashSplit
 from wellfit.errors import DataError
 
 Format: TypeAlias = Literal["text", "json", "jsonl", "csv", "tsv", "parquet"]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from wellfit.config import ColumnSplit, Data, FilesSplit, HashSplit, TailSplit
+from wellfit.config.data import ColumnSplit, Data, FilesSplit, HashSplit, TailSplit
 from wellfit.data.documents import CODES, OUT, TEST, TEXT, TRAIN, VAL, Table
 from wellfit.data.sources import SplitName
 from wellfit.errors import DataError

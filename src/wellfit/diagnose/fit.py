@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from wellfit.diagnose.finding import Finding
+from wellfit.diagnose.linear import beside_linear
 from wellfit.probe import DRAWS, mean_draws
 
 MATTERS_FRAC = 0.005  # of the loss: below this no user would act on a difference
@@ -52,6 +53,7 @@ class Trajectory:
     recipe: Mapping[str, Any]  # as dotted keys, so that advice can name values to type
     mark: str = "bigram"  # the baseline to pass
     unit: str = "nats"  # of the losses
+    linear: Mapping[str, Any] | None = None  # the linear baseline on all of val, if there is one
 
     def times(self, key: str, factor: float) -> dict[str, Any]:
         """A number of the recipe changed by a factor, as advice; nothing where it is not set."""
@@ -85,6 +87,11 @@ def verdict(t: Trajectory) -> Finding:
     """The finding about fit.  Its code is one of ``VerdictCode``."""
     if t.diverged_at is not None:
         return _diverged(t, t.diverged_at)
+    found = _of_curves(t)
+    return found if t.linear is None else beside_linear(found, t.linear, t.recipe)
+
+
+def _of_curves(t: Trajectory) -> Finding:
     if len(t.steps) < ENOUGH_EVALUATIONS or len(t.val_counts) < ENOUGH_BLOCKS:
         return _too_little(t)
     for rule in (_no_signal, _overfit, _stopped_short, _undertrained, _well_fit):

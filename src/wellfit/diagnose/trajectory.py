@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wellfit.diagnose.fit import Trajectory
+from wellfit.report.measures import loss_unit
 from wellfit.store import Evaluation, RunView, flat_recipe
 
 
@@ -15,6 +16,7 @@ def trajectory(view: RunView) -> Trajectory:
     facts = view.facts()
     diverged = view.events("diverged")
     stopped = view.events("early-stop")
+    recipe = flat_recipe(view.resolved())
     return Trajectory(
         steps=np.array(steps, dtype=np.int64),
         train_nats=_nats(by_split["train"], steps),
@@ -23,12 +25,13 @@ def trajectory(view: RunView) -> Trajectory:
         val_counts=_counts(by_split["val"], steps),
         mark=str(facts["mark"]),
         mark_losses=np.array(facts["mark_losses"], dtype=np.float64),
-        unit=str(facts["unit"]),
+        unit=loss_unit(facts, recipe.get("task.loss.kind")).split(" per ")[0],
+        linear=facts.get("outcomes", {}).get("val", {}).get("linear"),
         steps_total=int(facts["steps_total"]),
         early_stopped=bool(stopped),
         diverged_at=diverged[-1].step if diverged else None,
         epochs=_epochs(view, facts.get("epoch_tokens")),
-        recipe=flat_recipe(view.resolved()),
+        recipe=recipe,
     )
 
 

@@ -27,7 +27,7 @@ from wellfit.model import (
 from wellfit.model.encoder import quietly
 from wellfit.model.publish import staged, write_files
 from wellfit.store import RunDir
-from wellfit.tokenizer import Tokenizer, load_tokenizer
+from wellfit.tokenizer import Tokenizer, ends_of_text, load_tokenizer
 
 LOGITS_RTOL = 1e-4  # of the largest logit: float32 sums in another order
 _PROBE_TOKENS = 64
@@ -137,10 +137,12 @@ def _check_with_transformers(
 ) -> float:
     """The largest difference of a logit on the probe text.  Raises ``WellfitError``."""
     text = probe_text(tokenizer, context=decoder.shape.context)
-    ids = [int(i) for i in tokenizer.encode(text)][: decoder.shape.context]
+    labelled, context = decoder.shape.outputs is not None, decoder.shape.context
+    before, after = ends_of_text(tokenizer) if labelled else ((), ())
+    ids = [*before, *tokenizer.encode(text).tolist(), *after][:context]
     with quietly(transformers):
         reader = transformers.AutoTokenizer.from_pretrained(folder)
-        theirs = reader(text, add_special_tokens=False)["input_ids"][: decoder.shape.context]
+        theirs = reader(text, add_special_tokens=labelled)["input_ids"][:context]
         model, loading = class_for(transformers, decoder).from_pretrained(
             folder,
             dtype=torch.float32,

@@ -67,7 +67,7 @@ def write_files(
         save_file(model.state_dict(), folder / WEIGHTS, metadata={"format": "pt"})
     else:
         write_model(folder, model, eos_id=tokenizer.eos_id, outputs=outputs)
-    tokenizer.save(folder)
+    tokenizer.save(folder, labelled=outputs is not None)
 
 
 def write_model(

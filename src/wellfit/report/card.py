@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from wellfit.report import measures, words
-from wellfit.store import RunView
+from wellfit.store import RunView, flat_recipe
 from wellfit.units import format_span
 
 _WIDEST = 100
@@ -45,7 +45,8 @@ def card(view: RunView) -> _Card:
     over the edge rather than being broken.
     """
     summary = view.summary()
-    return _Card(summary, measures.loss_unit(summary, view.resolved()))
+    loss = flat_recipe(view.resolved()).get("task.loss.kind")
+    return _Card(summary, measures.loss_unit(summary, loss))
 
 
 def card_text(view: RunView, *, width: int = 80) -> str:
@@ -61,8 +62,8 @@ def _blocks(summary: Mapping[str, Any], unit: str, width: int) -> list[list[Text
     blocks = [
         [_rule(summary, inner)],
         _verdict(summary, inner),
-        [*_test(summary, inner), *_effort(summary, inner)],
-        [*_metrics(summary, inner), *_against(summary, inner)],
+        [*_test(summary, inner), *_effort(summary, unit, inner)],
+        _metrics(summary, inner),
         _table(summary, unit),
         _writing(summary, inner) or _sample(summary, inner),
         _paths(summary),
@@ -137,18 +138,14 @@ def _metrics(summary: Mapping[str, Any], inner: int) -> list[Text]:
     return rows
 
 
-def _against(summary: Mapping[str, Any], inner: int) -> list[Text]:
-    found = measures.against(summary)
-    return _wrapped(found.text, inner, _COLOURS[found.tone]) if found else []
-
-
-def _effort(summary: Mapping[str, Any], inner: int) -> list[Text]:
-    """What it took: time, tokens, size."""
+def _effort(summary: Mapping[str, Any], unit: str, inner: int) -> list[Text]:
+    """What it took: time, tokens or texts, size."""
+    pace = measures.pace(summary, unit)
     parts = [
         (format_span, summary["elapsed_s"], ""),
-        (words.count_text, summary["tokens_seen"], " tokens"),
+        (words.count_text, pace.seen, f" {pace.per}s"),
         ("{:.2f}".format, summary["epochs"], " epochs"),
-        (words.count_text, summary["tokens_per_s"], " tokens/s"),
+        (words.count_text, pace.per_s, f" {pace.per}s/s"),
         (words.count_text, summary["parameters"], " parameters"),
     ]
     known = [f"{text(value)}{unit}" for text, value, unit in parts if value is not None]

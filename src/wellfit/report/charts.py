@@ -49,7 +49,7 @@ def learning_views(view: RunView, unit: str) -> list[View]:
     frame = Frame(
         title="Train and val loss over steps, beside the baselines",
         y_label=f"loss, {unit}",
-        x_label=_step_label(view.series("tokens")),
+        x_label=_step_label(view.series("tokens"), unit),
         x_range=(0, max(1, last)),
         y_range=_whole_range(curves, baselines),
     )
@@ -62,12 +62,12 @@ def learning_views(view: RunView, unit: str) -> list[View]:
     return views
 
 
-def small_charts(view: RunView) -> list[SmallChart]:
-    """Learning rate, gradient norm and speed."""
+def small_charts(view: RunView, unit: str) -> list[SmallChart]:
+    """Learning rate, gradient norm and speed; ``unit`` is that of the losses."""
     asked = [
         ("Learning rate", "lr", "peak times schedule", "peak", 1.0, 5),
         ("Gradient norm", "grad_norm", "before clipping", "median", 0.5, 3),
-        ("Speed", "tokens_per_s", "tokens per second", "median", 0.5, 0),
+        ("Speed", "tokens_per_s", f"{measures.per_of(unit)}s per second", "median", 0.5, 0),
     ]
     found = []
     for title, name, unit, what, quantile, digits in asked:
@@ -173,10 +173,10 @@ def _view(name: str, curves: _Curves, frame: Frame) -> View:
     return View(name, wide, narrow)
 
 
-def _step_label(tokens: Series) -> str:
-    """Steps, and how many tokens each took, where that is one number."""
+def _step_label(tokens: Series, unit: str) -> str:
+    """Steps, and how many tokens or texts each took, where that is one number."""
     if len(tokens.steps) and tokens.steps[-1]:
         each = tokens.values[-1] / tokens.steps[-1]
         if float(each).is_integer():
-            return f"step, {int(each):,} tokens each"
+            return f"step, {int(each):,} {measures.per_of(unit)}s each"
     return "step"

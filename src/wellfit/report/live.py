@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from wellfit.report.measures import name_of, text_of
+from wellfit.report.measures import name_of, per_of, text_of
 from wellfit.report.words import ASCII, count_text, drawn, loss_text, wrapped
 from wellfit.units import format_span
 
 _WIDEST = 108  # beyond this, numbers drift apart
 _SAMPLE_ROWS = 5
-_COLUMNS = (("step", 15), ("loss", 18), ("val", 8), ("tokens/s", 10), ("elapsed", 13),
+_COLUMNS = (("step", 15), ("loss", 18), ("val", 8), ("pace", 10), ("elapsed", 13),
             ("left", 13))  # fmt: skip
 
 
@@ -38,7 +38,7 @@ class LiveState:
     sample: str = ""
     history: tuple[float, ...] = ()  # recent losses, oldest first
     status: str = ""
-    unit: str = "nats"
+    unit: str = "nats per token"
     metric: tuple[str, float | None] | None = None  # the task's headline, as val has it
 
 
@@ -61,10 +61,16 @@ def panel(state: LiveState) -> _Panel:
     return _Panel(state)
 
 
-def line_header(unit: str = "nats") -> str:
+def line_header(unit: str = "nats per token") -> str:
     """The names and units of the columns of ``line``."""
-    units = {"loss": f"loss, {unit}"}
-    return "".join(units.get(name, name).rjust(width) for name, width in _COLUMNS)
+    return "".join(name.rjust(width) for name, width in _columns(unit))
+
+
+def _columns(unit: str) -> list[tuple[str, int]]:
+    """Names and widths, wide enough for the unit of the loss and what it is per."""
+    names = {"loss": f"loss, {unit.split(' per ')[0]}", "pace": f"{per_of(unit)}s/s"}
+    found = [(names.get(name, name), width) for name, width in _COLUMNS]
+    return [(name, max(width, len(name) + 2)) for name, width in found]
 
 
 def line(state: LiveState) -> str:
@@ -77,7 +83,8 @@ def line(state: LiveState) -> str:
         format_span(state.elapsed_s),
         _left_text(state),
     )
-    row = "".join(cell.rjust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=True))
+    columns = _columns(state.unit)
+    row = "".join(cell.rjust(width) for cell, (_, width) in zip(cells, columns, strict=True))
     return row.translate(ASCII)  # as a log is read by anything
 
 
@@ -133,7 +140,7 @@ def _ladder(state: LiveState, width: int) -> list[Text]:
         below = Text.assemble(" " * start, ("loss ", "dim"), (loss_text(now), "bold cyan"))
     elif now is not None:
         below = Text("the loss is not a finite number", style="bold red")
-    end = "0 nats: certain" if state.unit == "nats" else "0: exact"
+    end = "0 nats: certain" if state.unit.startswith("nats ") else "0: exact"
     if below.cell_len + len(end) + 2 <= width:
         below.append(end.rjust(width - below.cell_len), style="dim")
     return [Text(names, style="dim"), Text(values, style="dim"), row, below]
@@ -157,7 +164,7 @@ def _labels(places: Sequence[tuple[int, str]], width: int) -> str:
 def _numbers(state: LiveState, width: int) -> Text:
     row = Text.assemble(
         ("val ", "dim"), (loss_text(state.val_loss), "bold"), "    ",
-        *_metric(state), count_text(state.tokens_per_s), (" tokens/s", "dim"),
+        *_metric(state), count_text(state.tokens_per_s), (f" {per_of(state.unit)}s/s", "dim"),
     )  # fmt: skip
     room = width - row.cell_len - 16
     if room >= 12 and len(state.history) >= 2:

@@ -35,11 +35,7 @@ FROM_LOSS = {
 }
 # what a loss is of; of the other tasks it is a text
 PER = {"language-model": "token", "complete": "learned token", "chat": "learned token"}
-_AGAINST = {
-    "better": ("Better than", "good"),
-    "worse": ("It loses against", "warn"),
-    "no difference seen": ("No difference seen from", "plain"),
-}
+_OF_NUMBERS: Mapping[str | None, str] = {"mse": "squared deviations", "mae": "deviations"}
 BASELINES = {
     "classify": "uniform gives each label alike, prior gives each its share",
     "regress": "mean is the best constant",
@@ -57,11 +53,12 @@ class Told(NamedTuple):
     n: str  # of what, with how many: 500 texts
 
 
-class Against(NamedTuple):
-    """How the model stands to the linear baseline: a sentence, and the tone of its colour."""
+class Pace(NamedTuple):
+    """How much was learned from, and how fast, in what losses are counted per."""
 
-    text: str
-    tone: str
+    per: str  # see ``per_of``
+    seen: int | None
+    per_s: float | None
 
 
 def told(task: str, measured: Found) -> list[Told]:
@@ -114,16 +111,27 @@ def name_of(key: str) -> str:
     return f"{name}, {rest}" if rest else name
 
 
-def loss_unit(summary: Found, resolved: Found | None = None) -> str:
+def loss_unit(found: Found, loss: str | None = None) -> str:
     """What a loss is counted in, such as ``nats per learned token``.
 
-    Whether deviations are squared is known from the resolved recipe.
+    Those of numbers are of errors in standard deviations of the target; squared or not, the kind
+    of ``loss`` says.
     """
-    task = summary["task"]
-    if summary["unit"] == "nats":
-        return f"nats per {PER.get(task, 'text')}"
-    chosen = (((resolved or {}).get("recipe") or {}).get("task") or {}).get("loss") or {}
-    return "squared deviations per text" if chosen.get("kind") == "mse" else "deviations per text"
+    per = PER.get(found["task"], "text")
+    unit = "nats" if found["unit"] == "nats" else _OF_NUMBERS.get(loss, "scaled error")
+    return f"{unit} per {per}"
+
+
+def per_of(unit: str) -> str:
+    """What a loss of this unit is a mean over: ``token``, ``learned token`` or ``text``."""
+    return unit.rpartition(" per ")[2]
+
+
+def pace(summary: Found, unit: str) -> Pace:
+    """How much was seen and how fast, counted as the losses are by their ``unit``."""
+    per = per_of(unit)
+    counted = f"{per.split()[-1]}s"
+    return Pace(per, summary[f"{counted}_seen"], summary[f"{counted}_per_s"])
 
 
 def seen(summary: Found) -> tuple[str, Found]:
@@ -136,23 +144,6 @@ def linear(summary: Found) -> dict[str, Told]:
     """What the linear baseline reaches, by metric; empty where there is none."""
     found = seen(summary)[1].get("linear") or {}
     return {t.key: t for t in told(summary["task"], found)}
-
-
-def against(summary: Found) -> Against | None:
-    """Whether the model is better than the linear baseline, in words with their numbers."""
-    split, outcomes = seen(summary)
-    found = (outcomes.get("linear") or {}).get("against")
-    if not found or not summary[split]:
-        return None
-    key, theirs = found["metric"], linear(summary)
-    ours = {t.key: t for t in told(summary["task"], summary[split])}
-    both = f"{ours[key].value} against {theirs[key].value}" if key in ours and key in theirs else ""
-    text, between = text_of(key), words.interval_text(found.get("ci95"), text_of(key))
-    opening, tone = _AGAINST[found["verdict"]]
-    sentence = f"{opening} {outcomes['linear']['name']}, on {split}: {name_of(key)} {both}, "
-    sign = "+" if (found["difference"] or 0) > 0 else ""
-    sentence += f"a difference of {sign}{text(found['difference'])}"
-    return Against(sentence + (f" (95%: {between})." if between else "."), tone)
 
 
 def text_of(key: str) -> Callable[[Any], str]:

@@ -23,7 +23,7 @@ from wellfit.report.outcomes import (
     scatter_picture,
 )
 from wellfit.report.provenance import Fact, audit, machine_facts, recipe_lines
-from wellfit.store import Evaluation, Event, RunView, Sample, final_evaluation
+from wellfit.store import Evaluation, Event, RunView, Sample, final_evaluation, flat_recipe
 from wellfit.units import format_span
 
 _EVIDENCE = 7  # numbers beside the verdict; the others wait behind a click
@@ -85,7 +85,8 @@ def page(view: RunView) -> str:
     asked, defaults = recipe_lines(view.resolved())
     shown, folded = _picked(view.samples())
     final = [e for split in _SPLITS if (e := final_evaluation(evaluations, split))]
-    task, unit = summary["task"], measures.loss_unit(summary, view.resolved())
+    loss = flat_recipe(view.resolved()).get("task.loss.kind")
+    task, unit = summary["task"], measures.loss_unit(summary, loss)
     return _template().render(
         summary=summary,
         name=view.run.name,
@@ -98,12 +99,11 @@ def page(view: RunView) -> str:
         curve_rows=_curve_rows(evaluations),
         metric_charts=metric_charts(view, task),
         metrics=_metrics(summary),
-        against=measures.against(summary),
         losses=_losses(summary, unit, final),
         counting=measures.BASELINES.get(task, measures.PAIRS),
         basis=_basis(final),
         seen=_seen(summary),
-        small=small_charts(view),
+        small=small_charts(view, unit),
         samples=shown,
         more_samples=folded,
         findings=_findings(summary),
@@ -174,6 +174,8 @@ def _tiles(summary: Mapping[str, Any], unit: str) -> list[Tile]:
     total, epochs, resumed = summary["steps_total"], summary["epochs"], summary["attempts"] - 1
     best_text = f"best at step {best['step']:,}" if best else "not measured yet"
     elapsed_s, name = summary["elapsed_s"], measures.headline_name(summary)
+    pace = measures.pace(summary, unit)
+    per = words.capital(pace.per)
     tiles = [
         Tile(
             f"Test, {name}",
@@ -187,8 +189,8 @@ def _tiles(summary: Mapping[str, Any], unit: str) -> list[Tile]:
             _between(words.interval_text(val["ci95"]["loss"])) if val else best_text,
         ),
         Tile(
-            "Tokens seen",
-            words.count_text(summary["tokens_seen"]),
+            f"{per}s seen",
+            words.count_text(pace.seen),
             f"{epochs:.2f} epochs" if epochs is not None else "",
         ),
         Tile(
@@ -201,18 +203,16 @@ def _tiles(summary: Mapping[str, Any], unit: str) -> list[Tile]:
             words.count_text(summary["parameters"]),
             f"resumed {words.times_text(resumed)}" if resumed > 0 else "",
         ),
-        Tile("Tokens per second", words.count_text(summary["tokens_per_s"]), "over the whole run"),
+        Tile(f"{per}s per second", words.count_text(pace.per_s), "over the whole run"),
     ]
     return tiles[:_TILES]
 
 
 def _linear_tile(summary: Mapping[str, Any]) -> list[Tile]:
     """The linear baseline's share of the headline, beside which the model's has to stand."""
-    head, against = measures.headline(summary, "test"), measures.against(summary)
+    head = measures.headline(summary, "test")
     theirs = measures.linear(summary).get(head.key) if head else None
-    if not theirs or not against:
-        return []
-    return [Tile("Linear baseline", theirs.value, _between(theirs.interval))]
+    return [Tile("Linear baseline", theirs.value, _between(theirs.interval))] if theirs else []
 
 
 def _between(interval: str) -> str:
@@ -252,7 +252,7 @@ def _cell(told: measures.Told | None) -> tuple[str, str]:
 
 def _losses(summary: Mapping[str, Any], unit: str, final: list[Evaluation]) -> Table:
     """Losses of the splits and of the baselines, with what else follows from a loss."""
-    more, per = measures.FROM_LOSS.get(summary["task"], ()), unit.rpartition(" per ")[2]
+    more, per = measures.FROM_LOSS.get(summary["task"], ()), measures.per_of(unit)
     counted = [f"{per}s", "documents"][: 1 + bool(more)]
     columns = ["loss", *map(measures.name_of, more), *counted]
     rows = []

@@ -29,7 +29,7 @@ MEANINGS = {
     "underfit": "It has stopped learning while there is still something to learn.",
     "undertrained": "More of the same training would very likely make it better.",
     "diverged": "The loss left the numbers; a guard stopped it before the weights were spoilt.",
-    "no-signal": "It is no better than counting pairs of tokens.",
+    "no-signal": "It is no better than counting.",
     "undecided": "The evidence does not say which way.",
 }
 # What is to be said of a run without a verdict; {at} is the step it has reached.

@@ -6,7 +6,8 @@ Facts that readers know by name: ``steps_total``, ``parameters``, ``tokens_per_s
 ``machine``, ``task`` (its kind), ``outcomes`` (by split: confusion matrix, worst examples,
 writings), ``data`` (what the text is called).  Others may be set and are shown as they are.
 
-Series that readers know by name: ``loss``, ``grad_norm``, ``lr``, ``tokens_per_s``, ``tokens``,
+Series that readers know by name: ``loss``, ``grad_norm``, ``lr``, ``tokens_per_s``, ``tokens``
+(targets whose loss counted; those of a labelled task are texts, see ``counted_by``),
 ``elapsed_s``.
 """
 
@@ -15,7 +16,7 @@ from wellfit.store.lock import RunLock, is_locked
 from wellfit.store.record import EventKind, Record, Status
 from wellfit.store.rundir import RunDir, new_run_path, sync_directory, write_text_atomic
 from wellfit.store.runs import diff_runs, flat_recipe, list_runs
-from wellfit.store.summary import best_evaluation, final_evaluation
+from wellfit.store.summary import best_evaluation, counted_by, final_evaluation
 from wellfit.store.view import Attempt, Event, RunView, Sample, Series, read_run
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Unit",
     "Status",
     "best_evaluation",
+    "counted_by",
     "diff_runs",
     "final_evaluation",
     "flat_recipe",

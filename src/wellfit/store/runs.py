@@ -70,7 +70,8 @@ def _flat(value: object, prefix: str) -> list[tuple[str, Any]]:
 
 def _numbers(summary: Mapping[str, Any]) -> dict[str, float]:
     kept = (
-        "step", "tokens_seen", "epochs", "elapsed_s", "tokens_per_s", "parameters",
+        "step", "tokens_seen", "epochs", "elapsed_s", "tokens_per_s", "texts_seen",
+        "texts_per_s", "parameters",
         "best.val_loss", "final.train_loss", "final.val_loss", "test.loss", "test.bits_per_byte",
     )  # fmt: skip
     flat = dict(_flat(summary, ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from wellfit.store.evaluation import Evaluation
 from wellfit.units import per_second
@@ -23,7 +23,7 @@ def summarize(view: RunView) -> dict[str, Any]:
     tokens, elapsed_s = _last(view, "tokens"), _last(view, "elapsed_s")
     epoch_tokens, best = facts.get("epoch_tokens"), best_evaluation(evaluations)
     final = {split: final_evaluation(evaluations, split) for split in ("train", "val", "test")}
-    run = view.run
+    run, counted = view.run, counted_by(facts.get("task"))
     summary: dict[str, Any] = _json_safe(
         {
             "run": str(run.path),
@@ -33,10 +33,11 @@ def summarize(view: RunView) -> dict[str, Any]:
             "attempts": len(attempts),
             "step": _last_step(view),
             "steps_total": facts.get("steps_total"),
-            "tokens_seen": None if tokens is None else int(tokens),
+            **dict.fromkeys(("tokens_seen", "tokens_per_s", "texts_seen", "texts_per_s")),
+            f"{counted}_seen": None if tokens is None else int(tokens),
+            f"{counted}_per_s": per_second(tokens, elapsed_s) if tokens and elapsed_s else None,
             "epochs": tokens / epoch_tokens if tokens is not None and epoch_tokens else None,
             "elapsed_s": elapsed_s,
-            "tokens_per_s": per_second(tokens, elapsed_s) if tokens and elapsed_s else None,
             "best": best and {"step": best.step, "val_loss": best.loss},
             "final": {f"{s}_loss": e and e.loss for s, e in final.items() if s != "test"},
             **{split: e and e.as_dict() for split, e in final.items()},
@@ -60,6 +61,11 @@ def summarize(view: RunView) -> dict[str, Any]:
         }
     )
     return summary
+
+
+def counted_by(task: str | None) -> Literal["tokens", "texts"]:
+    """What a task's loss counts: tokens, or whole texts where they have labels."""
+    return "texts" if task in ("classify", "regress") else "tokens"
 
 
 def final_evaluation(evaluations: list[Evaluation], split: str) -> Evaluation | None:

@@ -3,8 +3,8 @@
 from wellfit.tokenizer.build import bpe_tokenizer, byte_tokenizer, char_tokenizer, vocab_for_bytes
 from wellfit.tokenizer.hub import local_folder
 from wellfit.tokenizer.loading import load_tokenizer
-from wellfit.tokenizer.marked import Marked, encode_marked, frame, markup
-from wellfit.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
+from wellfit.tokenizer.marked import Marked, encode_marked, markup
+from wellfit.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, ends_of_text, frame
 
 __all__ = [
     "END_OF_TEXT",
@@ -14,6 +14,7 @@ __all__ = [
     "byte_tokenizer",
     "char_tokenizer",
     "encode_marked",
+    "ends_of_text",
     "frame",
     "load_tokenizer",
     "local_folder",

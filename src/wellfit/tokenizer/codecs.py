@@ -177,6 +177,20 @@ def library_codec(definition: str) -> LibraryCodec:
     return LibraryCodec(definition, library)
 
 
+def framed(definition: str, before: Sequence[int], after: Sequence[int]) -> str:
+    """A tokenizer.json that puts these tokens round a text, where special tokens are asked for.
+
+    They replace what stood there, which may only have trimmed where tokens say they are.
+    """
+    library = tokenizers.Tokenizer.from_str(definition)
+    first, last = ([(library.id_to_token(i), i) for i in ids] for ids in (before, after))
+    library.post_processor = tokenizers.processors.TemplateProcessing(
+        single=[*(name for name, _ in first), "$A", *(name for name, _ in last)],
+        special_tokens=[*first, *last],
+    )
+    return library.to_str()
+
+
 def byte_characters() -> list[str]:
     """The character that stands for each byte in byte-level vocabularies.
 

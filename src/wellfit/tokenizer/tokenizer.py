@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, NamedTuple, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
-from wellfit.tokenizer.codecs import CharCodec, Codec, Encoded, LibraryCodec
+from wellfit.tokenizer.codecs import CharCodec, Codec, Encoded, LibraryCodec, framed
 
 Kind: TypeAlias = Literal["char", "byte", "bpe", "pretrained"]
 
@@ -89,10 +89,11 @@ class Tokenizer:
         first, *others = np.split(found, np.flatnonzero(found == self.eos_id))
         return END_OF_TEXT.join(map(self.codec.decode, [first, *(ids[1:] for ids in others)]))
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, labelled: bool = False) -> None:
         """Write files that ``load_tokenizer`` and transformers' ``AutoTokenizer`` both read.
 
-        They are tokenizer.json, tokenizer_config.json and our own wellfit_tokenizer.json.
+        They are tokenizer.json, tokenizer_config.json and our own wellfit_tokenizer.json.  Where
+        texts are ``labelled``, transformers too then reads them with the end that is theirs.
         """
         folder.mkdir(parents=True, exist_ok=True)
         ours: dict[str, Any] = {"format": 1, "kind": self.kind, "eos_id": self.eos_id}
@@ -108,10 +109,37 @@ class Tokenizer:
         settings |= {} if end is None else {"eos_token": end}
         # in a chat the names of special tokens are those tokens, or its template could write none
         settings["split_special_tokens"] = TEMPLATE not in self.files
+        definition = self.codec.library_json(end)
+        if labelled and ends_of_text(self) != frame(self):
+            definition = framed(definition, *ends_of_text(self))
         files = {SETTINGS: _json(settings), **self.files}
-        files |= {DEFINITION: self.codec.library_json(end), OURS: _json(ours)}
+        files |= {DEFINITION: definition, OURS: _json(ours)}
         for name, text in files.items():
             (folder / name).write_text(text, encoding="utf-8")
+
+
+class Frame(NamedTuple):
+    """The ids that come before and after every single text, such as <s>, or [CLS] and [SEP]."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+def frame(tokenizer: Tokenizer) -> Frame:
+    """What the models of a published tokenizer were trained to see round a text."""
+    if isinstance(tokenizer.codec, LibraryCodec):
+        probe = tokenizer.codec.library.encode("a", add_special_tokens=True)
+        texts = [at for at, is_special in enumerate(probe.special_tokens_mask) if not is_special]
+        if texts:
+            return Frame(tuple(probe.ids[: texts[0]]), tuple(probe.ids[texts[-1] + 1 :]))
+    return Frame((), ())
+
+
+def ends_of_text(tokenizer: Tokenizer) -> Frame:
+    """The same round a text that gets a label: where nothing ends it, its end-of-text token."""
+    before, after = frame(tokenizer)
+    eos = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
+    return Frame(before, after or eos)
 
 
 def _json(value: Any) -> str:

@@ -42,6 +42,7 @@ from wellfit.objectives import (
     several_loss,
     token_loss,
 )
+from wellfit.report.measures import loss_unit
 from wellfit.store import Unit
 
 
@@ -107,6 +108,12 @@ def _tensor(array: np.ndarray | None) -> Tensor | None:
 def unit_of(task: Task) -> Unit:
     """What the task's loss is counted in."""
     return "deviations" if isinstance(task, Regress) else "nats"
+
+
+def loss_unit_of(task: Task) -> str:
+    """The same in words, and per what: ``squared deviations per text``."""
+    kind = task.loss.kind if isinstance(task, Regress) else None
+    return loss_unit({"task": task.kind, "unit": unit_of(task)}, kind)
 
 
 def class_weights(task: Task, labels: Labels | None, split: Split) -> np.ndarray | None:

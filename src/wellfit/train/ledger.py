@@ -19,6 +19,7 @@ from wellfit.report import LiveState, Screen
 from wellfit.report.measures import most_telling
 from wellfit.store import Evaluation, Record, Sample, Status, read_run
 from wellfit.train.job import Job
+from wellfit.train.learn import loss_unit_of
 from wellfit.train.state import TrainState
 from wellfit.train.step import NonFinite, StepRecord
 from wellfit.units import per_second
@@ -33,6 +34,7 @@ class Ledger:
 
     def __init__(self, job: Job, record: Record | None, screen: Screen) -> None:
         self.job, self.record, self.screen = job, record, screen
+        self._unit = loss_unit_of(job.recipe.task)
         self._losses: deque[float] = deque(maxlen=_HISTORY)
         self._smooth: float | None = None
         self._noted = 0
@@ -252,6 +254,6 @@ class Ledger:
             sample=self._sample,
             history=tuple(self._losses),
             status=self._status,
-            unit=self.job.unit,
+            unit=self._unit,
             metric=self._metric,
         )

@@ -24,7 +24,7 @@ from wellfit.model.decode import generate_batch
 
 _SHOWN = 20  # of the worst examples, and of what was written
 _POINTS = 500
-_COMPARED = {"classify": "accuracy", "regress": "pearson"}
+_COMPARED = ("accuracy", "subset_accuracy", "pearson")  # the first of these that a task has
 
 Found = Mapping[str, Any]
 
@@ -80,9 +80,8 @@ class Judge:
         labels_NL = _labels(blocks)
         theirs = self._score(self._linear(texts_of(self.data, blocks)), labels_NL)
         ours = self._score(scores.outputs_NO, labels_NL)
-        name = _COMPARED[self.recipe.task.kind]
         keys = measured(theirs, len(blocks))
-        name = name if name in keys else next(k for k in keys if k.startswith(name))
+        name = next(key for key in keys if key.startswith(_COMPARED))
         against = compared(ours, theirs, len(blocks))[name].as_dict()
         kind = "ridge regression" if self.recipe.task.kind == "regress" else "linear SVM"
         return {

@@ -15,7 +15,7 @@ from wellfit.evaluate import Measure
 from wellfit.store import Evaluation, Record, RunDir, RunLock
 from wellfit.store import Split as SplitName
 from wellfit.train.again import open_again, open_model
-from wellfit.train.learn import unit_of
+from wellfit.train.learn import loss_unit_of, unit_of
 from wellfit.train.measure import baseline_for, scorer_of
 from wellfit.train.outcomes import Judge, write_and_compare
 
@@ -94,4 +94,5 @@ def _as_result(
 ) -> dict[str, Any]:
     kept = evaluation.as_dict()
     named = {"run": name, "split": split, "task": recipe.task.kind, "baselines": baselines}
+    named["loss_unit"] = loss_unit_of(recipe.task)
     return {**kept, **named}

@@ -13,6 +13,7 @@ import torch
 from wellfit.config import Chat, Classify, Complete
 from wellfit.data import Labels, encode_prompt, end_of_answer, render_prompt
 from wellfit.model import generate
+from wellfit.tokenizer import ends_of_text
 from wellfit.train.again import Opened, open_model
 from wellfit.train.samples import first_token
 
@@ -90,8 +91,8 @@ def _filled(template: str, prompt: str) -> str:
 @torch.inference_mode()
 def _labels(opened: Opened, labels: Labels, text: str) -> Iterator[str]:
     """The labels with their probabilities, or the numbers."""
-    ids, eos_id = opened.tokenizer.encode(text).tolist(), opened.tokenizer.eos_id
-    ids = (ids + [eos_id] if eos_id is not None else ids)[: opened.model.shape.context]
+    before, after = ends_of_text(opened.tokenizer)
+    ids = [*before, *opened.tokenizer.encode(text).tolist(), *after][: opened.model.shape.context]
     outputs: Any = opened.model.outputs_of(torch.tensor([ids]), torch.tensor([len(ids)]))[0].float()
     if labels.means:
         values = outputs * torch.tensor(labels.deviations) + torch.tensor(labels.means)

@@ -15,9 +15,10 @@ from wellfit.config import Loaded, known
 from wellfit.data import find_sources
 from wellfit.plan import decide_horizon, decide_parts, laws, this_machine
 from wellfit.report import Screen
-from wellfit.store import RunDir
+from wellfit.store import RunDir, counted_by
 from wellfit.train.examined import example_problems, inspected, previewed
 from wellfit.train.job import Job
+from wellfit.train.learn import loss_unit_of
 from wellfit.train.ranks import Ranks
 from wellfit.train.rehearse import Rehearsed, rehearse
 from wellfit.train.setup import Here, make_job, prepared
@@ -61,9 +62,10 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
         "audit": audit,
         "preview": previewed(job, sources),
         "unit": job.unit,
+        "loss_unit": loss_unit_of(loaded.recipe.task),
         "steps": steps,
         "step_seconds": rehearsed.seen.step_s,
-        "tokens_per_s": per_step / rehearsed.seen.step_s,
+        f"{counted_by(loaded.recipe.task.kind)}_per_s": per_step / rehearsed.seen.step_s,
         "epochs": steps * per_step / job.feed.n_targets,
         "baselines": dict(job.baselines.losses),
         "explained": [line._asdict() for line in decision.explained],

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from wellfit.diagnose import Trajectory, verdict
+from wellfit.evaluate.metric import compared, mean_score, measured
 
 BLOCKS, COUNT = 64, 256
 
@@ -138,3 +139,67 @@ def test_every_verdict_says_what_to_do_and_what_it_rests_on(val: list[float]) ->
     found = verdict(_trajectory(FALLING, val))
     assert found.advice and found.evidence["n_val_blocks"] == BLOCKS
     assert found.confidence is None or 0 <= found.confidence <= 1
+
+
+def _linear(ours: float, theirs: float, n: int) -> dict:
+    """A model and the linear one that are each right on a share of n texts, by themselves."""
+    rng = np.random.default_rng(3)
+    found = [mean_score(accuracy=rng.random(n) < share) for share in (ours, theirs)]
+    against = compared(*found, n)["accuracy"].as_dict()
+    metrics = {"accuracy": measured(found[1], n)["accuracy"].as_dict()}
+    name = "TF-IDF of 1- and 2-grams, linear SVM"
+    return {"name": name, "metrics": metrics, "against": {"metric": "accuracy", **against}}
+
+
+LOSES, WINS = _linear(0.75, 0.9, 800), _linear(0.9, 0.75, 800)
+TIES, TOO_FEW = _linear(0.85, 0.85, 800), _linear(0.75, 0.85, 40)
+
+
+@pytest.mark.parametrize(
+    ("val", "linear", "code", "says"),
+    [
+        (RISING, LOSES, "overfit", "Worse than a linear model that trains in seconds"),
+        # what rests below a linear model has not learned what there is to learn
+        (FLAT, LOSES, "underfit", "Worse than a linear model"),
+        (FALLING, LOSES, "undertrained", "Worse than a linear model"),
+        (FLAT, TIES, "well-fit", "Not surely better than a linear model that trains in seconds"),
+        (FLAT, TOO_FEW, "well-fit", "Not surely better than a linear model"),
+        (RISING, WINS, "overfit", "Better than a linear model"),
+        (FLAT, WINS, "well-fit", "Better than a linear model"),
+    ],
+)
+def test_a_verdict_says_how_the_model_stands_to_a_linear_one(
+    val: list[float], linear: dict, code: str, says: str
+) -> None:
+    found, plain = (verdict(_trajectory(FALLING, val, linear=x)) for x in (linear, None))
+    lo, hi = found.evidence["above_linear_ci95"]
+    loses = linear is LOSES
+    assert (found.code, hi < 0) == (code, loses)
+    # with the numbers it rests on, and nothing else of the verdict lost
+    against = linear["against"]
+    assert says in found.claim and f"on {against['n']} texts of val" in found.claim
+    assert lo < found.evidence["above_linear"] == against["difference"] < hi
+    assert plain.evidence.items() <= found.evidence.items() and plain.advice in found.advice
+    # and what to do is said where it loses, and only there
+    assert ("model.kind: ngrams" in found.advice) == loses
+    assert (found.severity == "warn") == (loses or plain.severity == "warn")
+
+
+def test_a_model_that_loses_at_rest_is_told_to_be_another() -> None:
+    at_rest = _trajectory(FALLING, RISING, linear=LOSES)
+    assert verdict(at_rest).change == {"model.kind": "ngrams"}
+    falling = verdict(_trajectory(FALLING, FALLING, linear=LOSES))
+    # one that still improves is to go on first
+    assert "train.budget" in falling.change and falling.advice.startswith("Train longer")
+    ngrams = verdict(_trajectory(FALLING, RISING, linear=LOSES, recipe={"model.kind": "ngrams"}))
+    # and n-grams are not told to be n-grams
+    assert ngrams.change == {} and "ngrams" not in ngrams.advice
+    assert "model.kind: pretrained" in ngrams.advice
+
+
+def test_what_cannot_be_compared_is_not_judged() -> None:
+    nothing = {"difference": None, "ci95": [None, None], "n": 9, "verdict": "no difference seen"}
+    undefined = {**LOSES, "against": {"metric": "pearson", **nothing}}
+    # such as the correlation of a model that says the same number for every text
+    found, plain = (verdict(_trajectory(FLAT, FLAT, linear=x)) for x in (undefined, None))
+    assert found == plain

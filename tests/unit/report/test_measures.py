@@ -84,17 +84,19 @@ def test_counts_say_of_what():
         ("chat", "nats", None, "nats per learned token"),
         ("classify", "nats", None, "nats per text"),
         ("regress", "deviations", "mse", "squared deviations per text"),
-        ("regress", "deviations", "huber", "deviations per text"),
+        ("regress", "deviations", "mae", "deviations per text"),
+        # bent, or of a run whose recipe is not at hand
+        ("regress", "deviations", "huber", "scaled error per text"),
+        ("regress", "deviations", None, "scaled error per text"),
     ],
 )
 def test_a_loss_has_a_unit(task, unit, kind, text):
-    resolved = {"recipe": {"task": {"loss": {"kind": kind}}}}
-    assert measures.loss_unit({"task": task, "unit": unit}, resolved) == text
+    assert measures.loss_unit({"task": task, "unit": unit}, kind) == text
 
 
 def test_what_is_not_there_is_not_said():
     summary = {"task": "classify", "outcomes": None, "test": None, "val": None}
-    assert measures.against(summary) is None and measures.linear(summary) == {}
+    assert measures.linear(summary) == {}
     assert measures.headline(summary, "test") is None
     assert measures.headline_name(summary) == "accuracy"
 
@@ -114,6 +116,7 @@ def test_eval_prints_each_metric_with_its_interval_and_count(tmp_path, monkeypat
     out, summary = io.StringIO(), view.summary()
     monkeypatch.setattr(tables, "_console", lambda: Console(file=out, width=120))
     kept = {key: summary[key] for key in ("task", "baselines")}
+    kept["loss_unit"] = measures.loss_unit(summary)
     tables.evaluation_table({"run": "r", **view.evaluations("test")[-1].as_dict(), **kept})
     tables.runs_table([summary], tmp_path)
     printed = [" ".join(row.split()) for row in out.getvalue().splitlines()]
