@@ -8,7 +8,7 @@ from wellfit.data.examination import places_of
 from wellfit.data.fitting import fit_counts, said_of_fit, too_long
 from wellfit.data.prepared import Prepared, prepare
 from wellfit.data.previews import preview
-from wellfit.data.progress import Progress
+from wellfit.data.reading import Progress
 from wellfit.data.sources import Sources, find_sources
 from wellfit.data.stream import Labels, Split
 

@@ -15,7 +15,7 @@ from wellfit.data.reading import OnRead, place_in
 from wellfit.data.records import Piece
 from wellfit.data.shards import Shards
 from wellfit.data.sources import Sources, SplitName
-from wellfit.data.split import CUT, Assignment
+from wellfit.data.split import CUT, Assignment, sides
 from wellfit.errors import TokenizerError
 from wellfit.tokenizer import Tokenizer
 
@@ -77,13 +77,10 @@ def _cut_parts(
 ) -> Iterator[Part]:
     """A piece of a document that tail cuts go through, taken apart at them."""
     end = here + len(piece.text)
-    borders = [here, *(min(max(cut, here), end) for cut in cuts), end]
-    for code, (a, b) in enumerate(zip(borders, borders[1:], strict=False)):
-        if a < b:
-            inside = piece._replace(
-                text=piece.text[a - here : b - here], ends=piece.ends and b == end
-            )
-            yield Part(a, _NAMES[code], a == here - offset or a in cuts, file, inside)
+    for code, a, b in sides(here, end, cuts):
+        text, begins = piece.text[a - here : b - here], a == here - offset or a in cuts
+        inside = piece._replace(text=text, ends=piece.ends and b == end)
+        yield Part(a, _NAMES[code], begins, file, inside)
 
 
 def encode(

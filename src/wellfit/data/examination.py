@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit import config
-from wellfit.data.coding import Coding
+from wellfit.data.coding import Coding, class_counts
 from wellfit.data.encode import Corpus
-from wellfit.data.labels import class_counts
 from wellfit.data.overlap import mixed
 from wellfit.data.reading import place_in
 from wellfit.data.sources import Sources

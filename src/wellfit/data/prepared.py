@@ -18,19 +18,19 @@ from wellfit import config
 from wellfit.data import cache as cached
 from wellfit.data.audit import audit_of
 from wellfit.data.chat import TEMPLATE_FILE
-from wellfit.data.coding import coding, files_of
+from wellfit.data.coding import coding, files_of, labels_of
 from wellfit.data.documents import scan
 from wellfit.data.encode import Corpus, encode
 from wellfit.data.examination import examples_audit
 from wellfit.data.examples import Form, form_of, says_of
-from wellfit.data.labels import labels_of
-from wellfit.data.progress import Listener, Reporter
+from wellfit.data.reading import Listener, Reporter
 from wellfit.data.shards import Shards, split_file
 from wellfit.data.sources import Sources, find_sources
 from wellfit.data.split import assign, whole
 from wellfit.data.stream import Labels, Split
 from wellfit.data.vocabulary import round_trip, tokenizer_for
 from wellfit.errors import DataError
+from wellfit.store import sync_directory, write_text_atomic
 from wellfit.tokenizer import Tokenizer, load_tokenizer, local_folder
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ def _make_alone(work: _Work, folder: Path) -> dict[str, Any]:
         for name in _WORKING:
             (partial / name).unlink(missing_ok=True)
         partial.rename(folder)
-        cached.sync_folder(folder.parent)
+        sync_directory(folder.parent)
         return manifest
 
 
@@ -189,7 +189,7 @@ def _make(work: _Work, folder: Path) -> dict[str, Any]:
     manifest["audit"] = audit_of(corpus, tokenizer, splits, shards.characters(), came_back)
     if how is not None:
         manifest["audit"]["examples"] = examples_audit(corpus, how, splits, labels)
-    cached.write_synced(folder / cached.MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    write_text_atomic(folder / cached.MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 
@@ -255,7 +255,6 @@ def _opened(folder: Path, manifest: Mapping[str, Any]) -> Prepared:
     splits = _splits(folder, manifest, tokenizer.dtype)
     said = manifest.get("labels")
     if said is not None:
-        names, several, means, deviations = said.values()
-        said = Labels(tuple(names), several, tuple(means), tuple(deviations))
+        said = Labels(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
     audit, fingerprint = manifest["audit"], manifest["fingerprint"]
     return Prepared(tokenizer, splits, audit, fingerprint, folder, said)

@@ -1,27 +1,73 @@
-"""Bytes of source files, unpacked, in blocks; and strict decoding that knows where it stands."""
+"""Bytes of source files, unpacked, in blocks, and how far that has come; strict decoding."""
 
 from __future__ import annotations
 
 import codecs
 import gzip
 import io
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 
 from wellfit.data.sources import SourceFile
 from wellfit.errors import DataError, need
 from wellfit.units import format_bytes
 
 BLOCK_BYTES = 1 << 20
+_TOLD_EVERY_S = 0.1
 _ZSTD_STEP = 1 << 12  # a block of zstd may grow 30,000-fold, so only so much is fed at once
 
 LEAVE_OUT = "To leave such records out and count them: data.on_bad=skip"
 
 OnRead: TypeAlias = Callable[[int], None]
 """Told how many bytes of a file on disk have been taken since the last time."""
+
+Stage: TypeAlias = Literal["wait", "fingerprint", "read", "tokenizer", "encode", "audit"]
+
+
+class Progress(NamedTuple):
+    """Bytes of the files on disk that a stage has got through, of how many.
+
+    Stages follow each other in the order of ``Stage``; ``wait`` means that another process is
+    preparing the same data, and ``audit`` has no bytes to count.
+    """
+
+    stage: Stage
+    done_bytes: int
+    total_bytes: int
+
+
+Listener: TypeAlias = Callable[[Progress], None]
+
+
+class Reporter:
+    """Adds up bytes and tells the listener, at most ten times a second."""
+
+    def __init__(self, listener: Listener | None, total_bytes: int) -> None:
+        self._listener = listener
+        self._total = total_bytes
+        self._told_s = 0.0
+
+    def stage(self, stage: Stage) -> OnRead:
+        """Begin a stage; the function it returns is told of bytes as they are read."""
+        self._tell(Progress(stage, 0, self._total))
+        done = 0
+
+        def on_read(n_bytes: int) -> None:
+            nonlocal done
+            done += n_bytes
+            if time.monotonic() - self._told_s >= _TOLD_EVERY_S:
+                self._tell(Progress(stage, min(done, self._total), self._total))
+
+        return on_read
+
+    def _tell(self, progress: Progress) -> None:
+        self._told_s = time.monotonic()
+        if self._listener is not None:
+            self._listener(progress)
 
 
 class Bad(Exception):

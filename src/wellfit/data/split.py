@@ -67,12 +67,11 @@ def assign(table: Table, data: Data, *, cuts_documents: bool = True) -> Assignme
     codes[~is_text] = OUT
     has_test = data.split.test or (data.split.kind == "hash" and data.split.test_files)
     names: tuple[SplitName, ...] = ("train", "val", "test") if has_test else ("train", "val")
-    before = _counts(table, codes, cuts, names)
     across = _copies_across(table, codes, drop=data.duplicates == "drop")
     counts = _counts(table, codes, cuts, names)
     for name in names:
         if counts[name] == 0:
-            raise DataError(_empty(name, table, data, before))
+            raise DataError(_empty(name, table, data, across))
     copies = Copies(across, data.duplicates == "drop", *_copies_within(table, codes, names))
     return Assignment(codes, cuts, names, copies, left_out, max(counts.values()) > 1)
 
@@ -123,16 +122,16 @@ def _counts(
     counts = Counter({name: int((codes == CODES[name]).sum()) for name in names})
     for row in np.flatnonzero(codes == CUT).tolist():
         start = table.chars_before(row)
-        counts.update(_sides(start, start + int(table.rows["chars"][row]), cuts, names))
+        parts = sides(start, start + int(table.rows["chars"][row]), cuts)
+        counts.update(names[code] for code, _, _ in parts)
     return dict(counts)
 
 
-def _sides(
-    start: int, end: int, cuts: tuple[int, ...], names: Sequence[SplitName]
-) -> list[SplitName]:
+def sides(start: int, end: int, cuts: Sequence[int]) -> list[tuple[int, int, int]]:
+    """A stretch of the stream taken apart at the cuts: of each part the split, begin and end."""
     borders = [start, *(min(max(cut, start), end) for cut in cuts), end]
-    pairs = zip(borders, borders[1:], strict=False)
-    return [name for name, (a, b) in zip(names, pairs, strict=True) if a < b]
+    pairs = enumerate(zip(borders, borders[1:], strict=False))
+    return [(code, a, b) for code, (a, b) in pairs if a < b]
 
 
 def _copies_across(
@@ -190,11 +189,11 @@ def _copies_within(
     return repeated, 1 / share
 
 
-def _empty(name: SplitName, table: Table, data: Data, before: dict[SplitName, int]) -> str:
+def _empty(name: SplitName, table: Table, data: Data, across: dict[SplitName, int]) -> str:
     """Why a split has no document, and what to write instead."""
     if not table.n_texts:
         return _no_text(table)
-    if before[name]:
+    if across.get(name) and data.duplicates == "drop":
         return (
             f"every document of {name} has an exact copy in a split further from training, and "
             "was dropped. Check the split, or keep copies: data.duplicates=keep"

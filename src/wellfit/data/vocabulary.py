@@ -9,21 +9,13 @@ from typing import NamedTuple, assert_never
 
 import numpy as np
 
-from wellfit import config
+from wellfit import config, tokenizer
 from wellfit.data.documents import TRAIN
 from wellfit.data.encode import Corpus, parts_of
 from wellfit.data.reading import OnRead
 from wellfit.data.split import CUT
 from wellfit.errors import TokenizerError
-from wellfit.tokenizer import (
-    Tokenizer,
-    bpe_tokenizer,
-    byte_tokenizer,
-    char_tokenizer,
-    load_tokenizer,
-    local_folder,
-    vocab_for_bytes,
-)
+from wellfit.tokenizer import Tokenizer
 
 MOST_BPE_BYTES = 100_000_000
 """Text that BPE is trained on at most, spread evenly over train: merges hardly move beyond it."""
@@ -47,18 +39,18 @@ def tokenizer_for(corpus: Corpus, asked: config.Tokenizer, on_read: OnRead) -> T
     separate = corpus.form is not None or corpus.assignment.several
     match asked:
         case config.CharTokenizer():  # of the first reading
-            return char_tokenizer([corpus.table.noticed.characters], separate=separate)
+            return tokenizer.char_tokenizer([corpus.table.noticed.characters], separate=separate)
         case config.ByteTokenizer():
-            return byte_tokenizer(separate=separate)
+            return tokenizer.byte_tokenizer(separate=separate)
         case config.BpeTokenizer():
             n_bytes = bytes_of_train(corpus)
-            vocab = vocab_for_bytes(n_bytes) if asked.vocab == "auto" else asked.vocab
+            vocab = tokenizer.vocab_for_bytes(n_bytes) if asked.vocab == "auto" else asked.vocab
             dress = corpus.form.dress if corpus.form is not None else None
             marks = dress.marks if dress is not None else ()
             texts = _train_texts(corpus, n_bytes, marks, on_read)
-            return bpe_tokenizer(texts, vocab=vocab, separate=separate, marks=marks)
+            return tokenizer.bpe_tokenizer(texts, vocab=vocab, separate=separate, marks=marks)
         case config.PretrainedTokenizer():
-            opened = load_tokenizer(local_folder(asked.path))
+            opened = tokenizer.load_tokenizer(tokenizer.local_folder(asked.path))
         case _:
             assert_never(asked)
     if corpus.assignment.several and opened.eos_id is None and corpus.form is None:
@@ -101,12 +93,12 @@ def bytes_of_train(corpus: Corpus) -> int:
     return round(total)
 
 
-def round_trip(corpus: Corpus, tokenizer: Tokenizer) -> RoundTrip:
+def round_trip(corpus: Corpus, made: Tokenizer) -> RoundTrip:
     """Whether the first texts come back: a published tokenizer may lower-case, or drop spaces."""
     tried = unchanged = n_chars = 0
     for part in islice(parts_of(corpus, lambda _: None), _TEXTS_AT_ONCE):
         tried += 1
-        unchanged += tokenizer.decode(tokenizer.encode(part.piece.text)) == part.piece.text
+        unchanged += made.decode(made.encode(part.piece.text)) == part.piece.text
         n_chars += len(part.piece.text)
         if n_chars > _TRIED_CHARS:
             break

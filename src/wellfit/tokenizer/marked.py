@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
@@ -58,26 +58,22 @@ def _marked_library(definition: str) -> tokenizers.Tokenizer:
 
 def _encode_plain(tokenizer: Tokenizer, texts: Sequence[str]) -> Marked:
     """For characters and bytes: the ids of each character, and the end of text."""
-    codes, places, lengths = [], [], []
-    for text in texts:
-        at = n_ids = 0
-        for part in re.split(f"({re.escape(END_OF_TEXT)})", text):
-            if part == END_OF_TEXT and tokenizer.eos_id is not None:
-                codes.append(np.array([tokenizer.eos_id]))
-                places.append(np.array([[at, at + len(part)]]))
-            else:
-                codes.append(tokenizer.encode(part))
-                begins = np.repeat(np.arange(at, at + len(part)), _ids_each(tokenizer, part))
-                places.append(np.stack([begins, begins + 1], axis=1))
-            at, n_ids = at + len(part), n_ids + len(codes[-1])
-        lengths.append(n_ids)
-    begins, ends = np.concatenate(places).astype(np.int64).T
-    ids = np.concatenate(codes).astype(tokenizer.dtype)
-    return Marked(ids, np.array(lengths, dtype=np.int64), begins, ends)
+    runs = [list(_runs(tokenizer, text)) for text in texts]
+    lengths = [sum(len(ids) for ids, _, _ in of_text) for of_text in runs]
+    ids, begins, ends = map(np.concatenate, zip(*chain.from_iterable(runs), strict=True))
+    return Marked(ids.astype(tokenizer.dtype), np.array(lengths, dtype=np.int64), begins, ends)
 
 
-def _ids_each(tokenizer: Tokenizer, text: str) -> npt.NDArray[np.int64]:
-    """How many ids each character has."""
-    if tokenizer.kind == "char" or text.isascii():
-        return np.ones(len(text), dtype=np.int64)
-    return np.fromiter((len(character.encode()) for character in text), np.int64, len(text))
+def _runs(tokenizer: Tokenizer, text: str) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+    """Between ends of text, and these too: the ids, and where their characters begin and end."""
+    at = 0
+    for part in re.split(f"({re.escape(END_OF_TEXT)})", text):
+        if part == END_OF_TEXT and tokenizer.eos_id is not None:
+            yield np.array([tokenizer.eos_id]), np.array([at]), np.array([at + len(part)])
+        else:
+            ids = tokenizer.encode(part)
+            is_one_each = len(ids) == len(part)
+            sizes = 1 if is_one_each else [len(character.encode()) for character in part]
+            begins = np.repeat(np.arange(at, at + len(part)), sizes)
+            yield ids, begins, begins + 1
+        at += len(part)

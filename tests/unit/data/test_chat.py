@@ -132,7 +132,7 @@ def test_bad_text_anywhere_in_a_conversation_is_bad(tmp_path):
 
 
 def test_batches_keep_the_order_and_the_places(tmp_path, monkeypatch):
-    monkeypatch.setattr("wellfit.data.spoken._AT_ONCE", 3)
+    monkeypatch.setattr("wellfit.data.examples._AT_ONCE", 3)
     records = [talk(i) if i % 4 else {"text": "none"} for i in range(20)]
     found = made(tmp_path, *records, on_bad="skip")
     numbers = [n for split in found.splits.values() for n in split.places[:, 1].tolist()]
