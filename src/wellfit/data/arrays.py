@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from wellfit.config import Data
-from wellfit.data.reading import Bad, OnRead, place_in, text_blocks, too_long
-from wellfit.data.records import Asked, Record, bad_record, picked
+from wellfit.data.reading import Bad, OnRead, text_blocks, too_long
+from wellfit.data.records import Asked, Record, picked
 from wellfit.data.sources import SourceFile
 from wellfit.errors import DataError
 
@@ -27,24 +27,24 @@ def list_records(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) ->
     Raises ``DataError`` where the file is not such a list, whatever ``data.on_bad`` says: behind
     a fault nobody knows where the next record begins.
     """
-    text = _Text(file, data, on_read)
-    text.expect("[", _NO_LIST)
-    number, following = 0, text.peek()
-    while following != "]":
-        number += 1
-        found = text.value(number)
-        if isinstance(found, dict):
-            yield picked(file, number, found, asked)
-        else:
-            place = place_in(file, number)
-            story = f"{place}: there is {type(found).__name__} where an object should be"
-            yield bad_record(number, Bad("not an object", place, story))
-        following = text.peek()
-        if following != "]":
-            text.expect(",", "',' or ']' should follow")
-    text.at += 1
-    if text.peek():
-        raise text.fault("there is more after the end of the list", text.at)
+    text, number = _Text(file, data, on_read), 0
+    try:
+        text.expect("[", _NO_LIST)
+        while text.peek() != "]":
+            if number:
+                text.expect(",", "',' or ']' should follow")
+            number += 1
+            found = text.value()
+            if isinstance(found, dict):
+                yield picked(number, found, asked)
+            else:
+                story = f"there is {type(found).__name__} where an object should be"
+                yield Record(number, Bad("not an object", story))
+        text.at += 1
+        if text.peek():
+            raise text.fault("there is more after the end of the list", text.at)
+    except Bad as bad:
+        raise bad.error(file, number) from None
 
 
 class _Text:
@@ -63,8 +63,6 @@ class _Text:
         self.line, self.column = self.place(self.at)
         while size <= len(rest) and not self.ended:
             block = next(self.blocks, None)
-            if isinstance(block, Bad):
-                raise DataError(block.message)
             self.ended = block is None
             parts.append(block or "")
             size += len(parts[-1])
@@ -85,7 +83,7 @@ class _Text:
             raise self.fault(otherwise, self.at)
         self.at += 1
 
-    def value(self, number: int) -> Any:
+    def value(self) -> Any:
         """The next value, once it is there whole."""
         self.peek()
         while True:
@@ -103,7 +101,7 @@ class _Text:
             except RecursionError:
                 raise self.fault("the value is too deep to be read", self.at) from None
             if len(self.held) - self.at > self.max_line:
-                raise DataError(too_long(place_in(self.file, number), self.max_line).message)
+                raise too_long(self.max_line)
             self.more()
 
     def fault(self, story: str, at: int) -> DataError:

@@ -22,7 +22,7 @@ def audit_of(
     came_back: RoundTrip | None,
 ) -> dict[str, Any]:
     """Counts of everything read, kept and left out; JSON can hold it as it is."""
-    sources, noticed, copies = corpus.sources, corpus.table.noticed, corpus.assignment.copies
+    sources, noticed = corpus.sources, corpus.table.noticed
     return {
         "files": {
             "read": len(sources.files),
@@ -38,12 +38,7 @@ def audit_of(
             "left_out": corpus.assignment.left_out,
         },
         "column": noticed.column,
-        "duplicates": {
-            "across": copies.across,
-            "dropped": copies.dropped,
-            "within": copies.within,
-            "counted_frac": copies.counted_frac,
-        },
+        "duplicates": corpus.assignment.copies._asdict(),
         "overlap": _overlaps(splits),
         "characters": _characters(characters),
         "tokenizer": {

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple, final
+from typing import NamedTuple, final
 
 import numpy as np
 import numpy.typing as npt
 
-from wellfit.data.fitting import Fitted, Packing, fit_examples, one_each, pack
+from wellfit.data.fitting import Ints, Long, fit_examples, one_each, pack
 from wellfit.data.permute import draw, draw_below, permuted
 from wellfit.data.stream import Split
 from wellfit.errors import DataError
-
-Ints = npt.NDArray[np.int64]
 
 IGNORE = -100
 """Target that no loss counts; the same number as ``objectives.IGNORE``, which needs torch."""
@@ -44,22 +42,15 @@ class Rows(NamedTuple):
 class Feed(ABC):
     """What training reads: a number of rows in an epoch, in an order of its own each time."""
 
+    split: Split
+    context: int
     n_rows: int  # in an epoch
     n_targets: int  # in an epoch
+    room: int = 1  # how many places the grid of an epoch's cuts can have
 
     @abstractmethod
     def gather(self, rows: Ints, samples: Ints, offsets: Ints) -> Rows:
         """These rows; ``offsets`` in [0, ``room``) shift each one's cut where there is one."""
-
-    @property
-    @abstractmethod
-    def room(self) -> int:
-        """How many places the grid of an epoch's cuts can have."""
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """What the order hangs on."""
 
     @final
     def step(self, step: int, *, batch: int, seed: int) -> Rows:
@@ -73,7 +64,7 @@ class Feed(ABC):
         rows, offsets = np.empty_like(samples), np.zeros_like(samples)
         for epoch in np.unique(epochs).tolist():
             inside = epochs == epoch
-            key = (self.fingerprint, seed, epoch)
+            key = (self.split.fingerprint, seed, epoch)
             rows[inside] = permuted(positions[inside], n=self.n_rows, key=draw("order", *key))
             offsets[inside] = draw_below(self.room, "offset", *key)
         return self.gather(rows, samples, offsets)
@@ -95,16 +86,7 @@ class StreamFeed(Feed):
         # One block fewer than the stream holds, to leave room for the shift of the grid.
         self.n_rows = max(1, (split.n_tokens - context) // context)
         self.n_targets = self.n_rows * context
-
-    @property
-    def room(self) -> int:
-        """Shifts of the grid."""
-        return min(self.context, self.split.n_tokens - self.n_targets)
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the split."""
-        return self.split.fingerprint
+        self.room = min(context, split.n_tokens - self.n_targets)
 
     def gather(self, rows: Ints, samples: Ints, offsets: Ints) -> Rows:
         """Stretches of ``context`` inputs."""
@@ -117,31 +99,17 @@ class StreamFeed(Feed):
 class ExampleFeed(Feed):
     """Examples, several in a row where they are packed; a labelled one has a row of its own."""
 
-    def __init__(
-        self, split: Split, *, context: int, long: Literal["error", "drop", "cut"], packed: bool
-    ) -> None:
+    def __init__(self, split: Split, *, context: int, long: Long, packed: bool) -> None:
         """Raises ``DataError`` as ``fit_examples`` does."""
         self.split, self.context = split, context
-        self.fitted: Fitted = fit_examples(split, context=context, long=long)
+        self.fitted = fit_examples(split, context=context, long=long)
         self.packed = packed and split.labels is None
-        n = len(self.fitted.starts)
-        self.packing: Packing = (
-            pack(self.fitted.inputs, context=context, key=(split.fingerprint,))
-            if self.packed
-            else one_each(n)
-        )
+        if self.packed:
+            self.packing = pack(self.fitted.inputs, context=context, key=(split.fingerprint,))
+        else:
+            self.packing = one_each(len(self.fitted.starts))
         self.n_rows = len(self.packing.borders) - 1
-        self.n_targets = int(targets_of(split, self.fitted).sum())
-
-    @property
-    def room(self) -> int:
-        """Examples are where they are."""
-        return 1
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the split."""
-        return self.split.fingerprint
+        self.n_targets = int(self.fitted.counts.sum())
 
     def gather(self, rows: Ints, samples: Ints, offsets: Ints) -> Rows:
         """Rows as long as the longest of them; packed ones as long as the context."""
@@ -149,14 +117,9 @@ class ExampleFeed(Feed):
         counts = last - first
         members = self.packing.members[_ranges(first, counts)]
         row = np.repeat(np.arange(len(rows)), counts)
-        return laid_out(
-            self.split,
-            self.fitted.starts[members],
-            self.fitted.inputs[members],
-            Layout(row, samples, self.fitted.numbers[members]),
-            context=self.context,
-            full=self.packed,
-        )
+        layout = Layout(row, samples, self.fitted.numbers[members])
+        starts, inputs = self.fitted.starts[members], self.fitted.inputs[members]
+        return laid_out(self.split, starts, inputs, layout, context=self.context, full=self.packed)
 
 
 class Layout(NamedTuple):
@@ -191,9 +154,8 @@ def laid_out(
     targets.reshape(-1)[places] = np.where(
         counted, split.tokens[source + 1].astype(np.int64), IGNORE
     )
-    several = len(inputs) > n_rows
     segments = None
-    if several or full:  # a right-padded row of one text needs none
+    if full or len(inputs) > n_rows:  # a right-padded row of one text needs none
         segments = np.full((n_rows, width), -1, dtype=np.int64)
         segments.reshape(-1)[places] = np.repeat(np.arange(len(inputs)) - first[layout.row], inputs)
     return Rows(tokens, targets, layout.samples, segments)
@@ -205,20 +167,8 @@ def _ranges(starts: Ints, counts: Ints) -> Ints:
     return np.repeat(shift, counts) + np.arange(int(counts.sum()))
 
 
-def targets_of(split: Split, fitted: Fitted) -> Ints:
-    """How many targets each example has; of a labelled one, one."""
-    if split.labels is not None:
-        return np.ones(len(fitted.starts), dtype=np.int64)
-    assert split.learned is not None, split.name
-    before = np.concatenate([[0], np.cumsum(split.learned, dtype=np.int64)])
-    counted: Ints = before[fitted.starts + fitted.inputs + 1] - before[fitted.starts + 1]
-    return counted
-
-
-def train_feed(
-    split: Split, *, context: int, long: Literal["error", "drop", "cut"], packed: bool
-) -> Feed:
+def train_feed(split: Split, *, context: int, long: Long, packed: bool) -> Feed:
     """The feed that suits a split: of plain text, or of examples.  Raises ``DataError``."""
-    if split.learned is None and split.labels is None:
-        return StreamFeed(split, context=context)
-    return ExampleFeed(split, context=context, long=long, packed=packed)
+    if split.are_examples:
+        return ExampleFeed(split, context=context, long=long, packed=packed)
+    return StreamFeed(split, context=context)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
-from wellfit.data.batches import IGNORE, Layout, Rows, laid_out, targets_of
-from wellfit.data.fitting import fit_examples
+from wellfit.data.batches import IGNORE, Layout, Rows, laid_out
+from wellfit.data.fitting import Ints, Long, fit_examples
 from wellfit.data.stream import Split
 from wellfit.errors import DataError
-
-Ints = npt.NDArray[np.int64]
 
 
 @final
@@ -44,7 +42,7 @@ class Blocks:
     @property
     def n_documents(self) -> int:
         """Documents that any target lies in."""
-        if self.are_examples:
+        if self.split.are_examples:
             return len(self)
         first = self.split.documents_at(self.starts + 1)
         last = self.split.documents_at(self.starts + self.counts)
@@ -52,16 +50,11 @@ class Blocks:
         seen_before = np.concatenate([[-1], covered[:-1]])
         return int((last - np.maximum(first - 1, seen_before)).sum())
 
-    @property
-    def are_examples(self) -> bool:
-        """Whether each block is one example, and not a stretch of plain text."""
-        return self.split.learned is not None or self.split.labels is not None
-
     def rows(self, first: int, last: int) -> Rows:
         """Blocks ``first`` to ``last`` (not included), one in a row."""
         numbers = np.arange(first, min(last, len(self)), dtype=np.int64)
         starts, inputs = self.starts[numbers], self.inputs[numbers]
-        if self.are_examples:
+        if self.split.are_examples:
             layout = Layout(numbers - first, numbers, self.documents[numbers])
             return laid_out(self.split, starts, inputs, layout, context=self.context, full=False)
         places = starts[:, None] + np.arange(self.context + 1)
@@ -74,10 +67,10 @@ class Blocks:
         """All blocks, so many at a time that together they take at most ``most_inputs`` places."""
         first = 0
         while first < len(self):
-            longest = (
-                self.inputs[first : first + most_rows] if self.are_examples else [self.context]
-            )
-            size = max(1, min(most_rows, most_inputs // max(1, int(np.max(longest)))))
+            longest = self.context
+            if self.split.are_examples:
+                longest = max(1, int(self.inputs[first : first + most_rows].max()))
+            size = max(1, min(most_rows, most_inputs // longest))
             yield self.rows(first, first + size)
             first += size
 
@@ -96,7 +89,7 @@ def eval_blocks(
     *,
     context: int,
     max_targets: int | None = None,
-    long: Literal["error", "drop", "cut"] = "error",
+    long: Long = "error",
 ) -> Blocks:
     """Blocks in which every target of the split is scored once.
 
@@ -107,7 +100,7 @@ def eval_blocks(
 
     Raises ``DataError`` when the split has no target.
     """
-    if split.learned is not None or split.labels is not None:
+    if split.are_examples:
         return _example_blocks(split, context=context, max_targets=max_targets, long=long)
     n_targets = split.n_tokens - 1
     if n_targets < 1:
@@ -124,24 +117,15 @@ def eval_blocks(
     return Blocks(split, context, starts, counts, counts, split.documents_at(starts + 1))
 
 
-def _example_blocks(
-    split: Split, *, context: int, max_targets: int | None, long: Literal["error", "drop", "cut"]
-) -> Blocks:
+def _example_blocks(split: Split, *, context: int, max_targets: int | None, long: Long) -> Blocks:
     fitted = fit_examples(split, context=context, long=long)
-    counts = targets_of(split, fitted)
-    n, total = len(counts), int(counts.sum())
+    n, total = len(fitted.counts), int(fitted.counts.sum())
     chosen = np.arange(n, dtype=np.int64)
     if max_targets is not None and max_targets < total:
         chosen = _spread(n, max(1, n * max_targets // total))
     chosen = chosen[np.argsort(fitted.inputs[chosen], kind="stable")]
-    return Blocks(
-        split,
-        context,
-        fitted.starts[chosen],
-        fitted.inputs[chosen],
-        counts[chosen],
-        fitted.numbers[chosen],
-    )
+    starts, inputs, counts, numbers = (values[chosen] for values in fitted[:4])
+    return Blocks(split, context, starts, inputs, counts, numbers)
 
 
 def _spread(n: int, n_chosen: int) -> Ints:

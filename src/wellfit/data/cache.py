@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -62,26 +61,6 @@ def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
                 on_wait()
                 time.sleep(_POLL_S)
         yield
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in the folder last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_synced(path: Path, text: str) -> None:
-    """Write a file that is either there whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    sync_folder(path.parent)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

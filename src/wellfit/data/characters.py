@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _CODES = 0x110000  # Unicode ends before this
+_AT_ONCE = 1 << 18  # characters: small texts are looked at together, since each look has its price
 
 
 class Characters:
@@ -12,29 +13,30 @@ class Characters:
 
     def __init__(self, characters: str = "") -> None:
         self._seen = np.zeros(_CODES, dtype=np.bool_)
-        self.any = False
-        self.add(characters)
+        self._held = [characters]  # not looked at yet
+        self._n_held = 0
 
     def add(self, text: str) -> None:
         """Add every character of ``text``."""
+        self._held.append(text)
+        self._n_held += len(text)
+        if self._n_held > _AT_ONCE:
+            self._look()
+
+    def _look(self) -> None:
+        text = "".join(self._held)
         if text.isascii():
-            codes = np.frombuffer(text.encode("ascii"), dtype=np.uint8)
-            self._seen[codes] = True
+            self._seen[np.frombuffer(text.encode("ascii"), dtype=np.uint8)] = True
         else:
             self._seen[np.frombuffer(text.encode("utf-32-le"), dtype="<u4")] = True
-        self.any = self.any or bool(text)
+        self._held, self._n_held = [], 0
 
     def merge(self, other: Characters) -> None:
         """Add every character of ``other``."""
+        other._look()
         self._seen |= other._seen
-        self.any = self.any or other.any
-
-    def clear(self) -> None:
-        """Forget everything; costs nothing when there is nothing."""
-        if self.any:
-            self._seen[:] = False
-            self.any = False
 
     def text(self) -> str:
         """The characters, sorted."""
+        self._look()
         return np.flatnonzero(self._seen).astype("<u4").tobytes().decode("utf-32-le")

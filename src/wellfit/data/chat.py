@@ -1,17 +1,20 @@
-"""The template of a chat: where it comes from, and what it may not meet."""
+"""The template of a chat: where it comes from, what it may not meet, and how it ends an answer."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
 
 from wellfit import config
-from wellfit.data.rendering import Renderer
-from wellfit.errors import DataError
-from wellfit.tokenizer import END_OF_TEXT, Tokenizer, load_tokenizer, markup
+from wellfit.data.rendering import Rendered, Renderer
+from wellfit.errors import DataError, TokenizerError
+from wellfit.tokenizer import END_OF_TEXT, Tokenizer, encode_marked, load_tokenizer, markup
 
 TEMPLATE_FILE = "chat_template.jinja"
 _SETTINGS = "tokenizer_config.json"
@@ -83,8 +86,9 @@ def dress(task: config.Chat, tokenizer: config.Tokenizer | Tokenizer) -> Dress:
     return Dress(template, origin, named, special, marks, Renderer(template, named))
 
 
-def dressed(tokenizer: Tokenizer, template: str, origin: str) -> Dress:
-    """A template with the special tokens of a tokenizer that exists."""
+def dressed(tokenizer: Tokenizer, template: str | None, origin: str = "given") -> Dress:
+    """A template, else the tokenizer's own, else chatml; with the tokenizer's special tokens."""
+    template = template or chat_template(tokenizer) or CHATML
     named = special_names(tokenizer)
     return Dress(template, origin, named, tuple(markup(tokenizer)), (), Renderer(template, named))
 
@@ -123,3 +127,73 @@ def _read(path: Path) -> str:
             f"the chat template {path} cannot be read ({e}). task.template is auto, chatml, or the "
             "path of a Jinja file"
         ) from None
+
+
+def learned_spans(found: Rendered, how: Dress) -> tuple[tuple[int, int], ...]:
+    """The learned characters, each stretch up to the special token that ends it, if there is one.
+
+    White space behind that token is left out, since nobody waits for it; a token just behind the
+    stretch belongs to it, or the model would never learn to end.
+    """
+    text, spans = found.text, []
+    for begin, end in found.spans:
+        said = text[begin:end].rstrip()
+        if said.endswith(how.special):
+            end = begin + len(said)
+        elif text.startswith(how.special, end):
+            end += max(len(token) for token in how.special if text.startswith(token, end))
+        spans.append((begin, end))
+    return tuple(span for span in spans if span[0] < span[1])
+
+
+class Closing(NamedTuple):
+    """The token that ends what the assistant says."""
+
+    token: int
+    is_written: bool  # by the template; else it is put there
+
+
+def closing_token(how: Dress, tokenizer: Tokenizer) -> Closing:
+    """The special token with which a template ends an answer, else the end-of-text token.
+
+    Raises ``TokenizerError`` where nothing would end it.
+    """
+    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    (found,) = how.renderer.render([(probe, None)], "a first question")
+    if isinstance(found, str) or not found.spans:
+        why = found if isinstance(found, str) else "the answer is not in its text"
+        raise DataError(f"the chat template ({how.origin}) takes no question and answer: {why}")
+    said = [found.text[begin:end] for begin, end in learned_spans(found, how)][-1:]
+    tokens = markup(tokenizer)
+    if closing := [token for token in how.special if token in tokens and said[0].endswith(token)]:
+        return Closing(tokens[max(closing, key=len)], True)
+    if tokenizer.eos_id is None:
+        raise TokenizerError(
+            f"the chat template ({how.origin}) ends an answer with no special token of the "
+            "tokenizer, which has no end-of-text token either. Name one as eos_token in its "
+            "tokenizer_config.json"
+        )
+    return Closing(tokenizer.eos_id, False)
+
+
+def render_prompt(
+    messages: Sequence[Mapping[str, Any]], tokenizer: Tokenizer, template: str | None = None
+) -> npt.NDArray[Any]:
+    """The ids of a conversation up to where the assistant speaks next.
+
+    By the text of a template, else the tokenizer's own, else chatml.  Raises ``DataError`` where
+    the template refuses the conversation.
+    """
+    how = dressed(tokenizer, template)
+    with closing(how.renderer):
+        (rendered,) = how.renderer.render([(messages, None)], "the prompt", learn=None)
+    if isinstance(rendered, str):
+        raise DataError(f"the chat template refuses the conversation: {rendered}")
+    return encode_marked(tokenizer, [rendered.text]).ids
+
+
+def end_of_answer(tokenizer: Tokenizer, template: str | None = None) -> int:
+    """The token that ends what the assistant says in a chat: where sampling stops."""
+    how = dressed(tokenizer, template)
+    with closing(how.renderer):
+        return closing_token(how, tokenizer).token

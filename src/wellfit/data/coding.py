@@ -1,22 +1,28 @@
-"""Examples to tokens: which ids, which of them are learned, and the numbers beside them."""
+"""Examples to tokens: which ids, which of them are learned, and the labels beside them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from wellfit import config
-from wellfit.data.chat import Dress
+from wellfit.data.chat import closing_token
 from wellfit.data.examples import ExampleTask, Form, targets_of
-from wellfit.data.labels import class_names
 from wellfit.data.records import Example
-from wellfit.data.shards import Beside
-from wellfit.data.spoken import learned_spans
+from wellfit.data.shards import Held, plain_files
+from wellfit.data.stream import Labels, Split
 from wellfit.errors import DataError, TokenizerError
-from wellfit.tokenizer import Marked, Tokenizer, encode_marked, ends_of_text, frame, markup
+from wellfit.tokenizer import Marked, Tokenizer, encode_marked, ends_of_text, frame
+
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+"""What goes to the files of a split, by their kind."""
+
+
+_SHOWN = 20
 
 
 class Coding(NamedTuple):
@@ -28,14 +34,6 @@ class Coding(NamedTuple):
     after: tuple[int, ...]  # ids at its end; learned where the task learns tokens
     end: int | None  # the token that ends what is learned
     labels: Mapping[str, int]  # of a class: its number
-
-
-class Coded(NamedTuple):
-    """The tokens of some examples, one after the other."""
-
-    ids: npt.NDArray[Any]
-    starts: npt.NDArray[np.int64]
-    beside: dict[str, npt.NDArray[Any]]
 
 
 def coding(form: Form, tokenizer: Tokenizer, counts: Mapping[str, int]) -> Coding:
@@ -65,54 +63,31 @@ def coding(form: Form, tokenizer: Tokenizer, counts: Mapping[str, int]) -> Codin
     return Coding(form.task, tokenizer, before, after, end, numbers)
 
 
-def beside_tokens(form: Form | None, counts: Mapping[str, int]) -> dict[str, Beside]:
-    """The files that lie beside the tokens of a task's examples."""
+def encode_prompt(prompt: str, tokenizer: Tokenizer) -> npt.NDArray[Any]:
+    """The ids of a prompt to complete, behind the tokenizer's own first token if it has one."""
+    before = np.array(frame(tokenizer).before, dtype=tokenizer.dtype)
+    return np.concatenate([before, tokenizer.encode(prompt)])
+
+
+def files_of(form: Form | None, dtype: np.dtype[Any], counts: Mapping[str, int]) -> dict[str, Held]:
+    """The files of a split; those that lie beside the tokens are of a task's examples."""
+    files = plain_files(dtype)
     if form is None:
-        return {}
-    places = Beside(np.dtype(np.int64), "document", 2)
+        return files
+    files["places"] = Held(np.dtype(np.int64), "document", 2)
     match form.task:
         case config.Complete() | config.Chat():
-            return {"learned": Beside(np.dtype(np.bool_), "token"), "places": places}
+            return {**files, "learned": Held(np.dtype(np.bool_), "token")}
         case config.Classify() as task:
             n_classes = len(form.known.names if form.known else counts)
             width = n_classes if task.several else 1
         case config.Regress() as task:
             width = len(targets_of(task))
-    return {"labels": Beside(np.dtype(np.float32), "document", width), "places": places}
+    return {**files, "labels": Held(np.dtype(np.float32), "document", width)}
 
 
-class Closing(NamedTuple):
-    """The token that ends what the assistant says."""
-
-    token: int
-    is_written: bool  # by the template; else it is put there
-
-
-def closing_token(how: Dress, tokenizer: Tokenizer) -> Closing:
-    """The special token with which a template ends an answer, else the end-of-text token.
-
-    Raises ``TokenizerError`` where nothing would end it.
-    """
-    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    (found,) = how.renderer.render([(probe, None)], "a first question")
-    if isinstance(found, str) or not found.spans:
-        why = found if isinstance(found, str) else "the answer is not in its text"
-        raise DataError(f"the chat template ({how.origin}) takes no question and answer: {why}")
-    said = [found.text[begin:end] for begin, end in learned_spans(found, how)][-1:]
-    tokens = markup(tokenizer)
-    if closing := [token for token in how.special if token in tokens and said[0].endswith(token)]:
-        return Closing(tokens[max(closing, key=len)], True)
-    if tokenizer.eos_id is None:
-        raise TokenizerError(
-            f"the chat template ({how.origin}) ends an answer with no special token of the "
-            "tokenizer, which has no end-of-text token either. Name one as eos_token in its "
-            "tokenizer_config.json"
-        )
-    return Closing(tokenizer.eos_id, False)
-
-
-def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Coding) -> Coded:
-    """The tokens of examples, all of which have as many texts.
+def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Coding) -> Arrays:
+    """The tokens of examples, all of which have as many texts, and what lies beside them.
 
     Texts are encoded apart, so that a prompt has the same tokens here as when it stands alone,
     before anything is written.  A conversation is one text.
@@ -131,39 +106,36 @@ def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Codin
     sizes = np.empty((len(examples), len(examples[0].texts) + 2), dtype=np.int64)
     sizes[:, 0], sizes[:, -1] = len(how.before), len(how.after) * closed
     sizes[:, 1:-1] = lengths.reshape(len(examples), -1)
-    if not sizes.sum(axis=1).all():
-        empty = examples[int(np.argmin(sizes.sum(axis=1)))].texts[0][0]
+    totals = sizes.sum(axis=1)
+    if not totals.all():
+        empty = examples[int(np.argmin(totals))].texts[0][0]
         raise TokenizerError(
             f"the text {empty[:40]!r} has not one token in this tokenizer. Leave it out"
         )
-    filled, learned = _laid(ids, is_learned, sizes, how)
-    starts = np.cumsum(sizes.sum(axis=1)) - sizes.sum(axis=1)
+    tokens, parts = laid(ids, sizes, how.before, how.after)
+    found = {"tokens": tokens, "starts": np.cumsum(totals) - totals, "places": places}
     if isinstance(how.task, (config.Classify, config.Regress)):
-        return Coded(filled, starts, {"places": places, "labels": _numbers(examples, how)})
-    learned[starts] = False  # nothing comes before the first token that it could follow from
-    return Coded(filled, starts, {"places": places, "learned": learned})
+        return {**found, "labels": _numbers(examples, how)}
+    learned = parts == sizes.shape[1] - 1
+    learned[(parts > 0) & ~learned] = is_learned
+    learned[found["starts"]] = False  # nothing comes before the first token to tell it by
+    return {**found, "learned": learned}
 
 
-def _laid(
-    ids: npt.NDArray[Any],
-    is_learned: npt.NDArray[np.bool_],
-    sizes: npt.NDArray[np.int64],
-    how: Coding,
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """The ids of texts with those that come before and after, and which of all are learned.
+def laid(
+    ids: npt.NDArray[Any], sizes: npt.NDArray[np.int64], before: Sequence[int], after: Sequence[int]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int8]]:
+    """The ids of texts with those that come before and after; and which part each of all is of.
 
-    Shapes   sizes (n_examples, 2 + texts of each): tokens before, of the texts, and after.
+    Shapes   sizes (n, 2 + texts of each): tokens before, of the texts, and after.
     """
     last = sizes.shape[1] - 1
-    kinds = np.repeat(np.tile(np.arange(last + 1), len(sizes)), sizes.ravel())
-    is_text = (kinds > 0) & (kinds < last)
-    filled = np.empty(len(kinds), dtype=how.tokenizer.dtype)
-    filled[is_text] = ids
-    filled[kinds == 0] = np.tile(how.before, len(sizes))
-    filled[kinds == last] = np.tile(how.after, np.count_nonzero(sizes[:, last]))
-    learned = kinds == last
-    learned[is_text] = is_learned
-    return filled, learned
+    parts = np.repeat(np.tile(np.arange(last + 1, dtype=np.int8), len(sizes)), sizes.ravel())
+    filled = np.empty(len(parts), dtype=ids.dtype)
+    filled[(parts > 0) & (parts < last)] = ids
+    filled[parts == 0] = np.tile(before, len(sizes))
+    filled[parts == last] = np.tile(after, np.count_nonzero(sizes[:, last]))
+    return filled, parts
 
 
 def _closes(text: str, spans: Sequence[tuple[int, int]]) -> bool:
@@ -200,3 +172,67 @@ def _numbers(examples: Sequence[Example], how: Coding) -> npt.NDArray[np.float32
     for row, numbers in zip(found, chosen, strict=True):
         row[numbers] = 1
     return found
+
+
+def class_names(counts: Mapping[str, int]) -> tuple[str, ...]:
+    """The labels in order: by number where all are whole numbers, else by name."""
+    is_numeric = all(re.fullmatch(r"-?\d+", name) for name in counts)
+    return tuple(sorted(counts, key=lambda name: (int(name) if is_numeric else 0, name)))
+
+
+def labels_of(
+    form: Form | None, splits: Mapping[str, Split], counts: Mapping[str, int]
+) -> Labels | None:
+    """What the numbers beside the examples mean; None for a task without labels.
+
+    Raises ``DataError`` where nothing can be learned from them, or val or test have a label that
+    train lacks.
+    """
+    if form is not None and form.known is not None:
+        return form.known
+    match form.task if form is not None else None:
+        case config.Classify() as task:
+            labels = Labels(class_names(counts), task.several)
+            _check_classes(labels, splits)
+            return labels
+        case config.Regress() as task:
+            numbers = splits["train"].labels
+            assert numbers is not None
+            means = numbers.mean(axis=0, dtype=np.float64)
+            spread = numbers.std(axis=0, dtype=np.float64)
+            names = targets_of(task)
+            if not spread.all():
+                name = names[int(np.argmin(spread))]
+                raise DataError(f"{name!r} is one number throughout train; nothing can be learned")
+            return Labels(names, False, tuple(means.tolist()), tuple(spread.tolist()))
+        case _:
+            return None
+
+
+def class_counts(split: Split, labels: Labels) -> npt.NDArray[np.int64]:
+    """How many examples of a split have each label.  Shapes: (n_classes,)."""
+    assert split.labels is not None
+    counts: npt.NDArray[np.int64]
+    if labels.several:
+        counts = split.labels.sum(axis=0, dtype=np.int64)
+    else:
+        counts = np.bincount(split.labels[:, 0].astype(np.int64), minlength=len(labels.names))
+    return counts
+
+
+def _check_classes(labels: Labels, splits: Mapping[str, Split]) -> None:
+    found = {name: class_counts(split, labels) for name, split in splits.items()}
+    learned = found["train"] > 0
+    for name, counts in found.items():
+        lacking = np.flatnonzero((counts > 0) & ~learned)
+        if len(lacking):
+            shown = ", ".join(f"{labels.names[i]!r} ({counts[i]:,})" for i in lacking[:_SHOWN])
+            raise DataError(
+                f"{name} has labels that train lacks, so that nothing could learn them: {shown}. "
+                "Divide the data so that train has each (data.split), or leave those records out"
+            )
+    if learned.sum() < 2 - labels.several:
+        shown = ", ".join(map(repr, labels.names)) or "none"
+        raise DataError(
+            f"task.label must have two values or more in train to tell apart; it has {shown}"
+        )

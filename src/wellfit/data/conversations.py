@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from wellfit import config
-from wellfit.data.reading import LEAVE_OUT, Bad
+from wellfit.data.reading import Bad
 
 _ROLES = {
     **dict.fromkeys(("user", "human"), "user"),
@@ -34,22 +33,6 @@ class Conversation(NamedTuple):
         return json.dumps([turns, self.tools], ensure_ascii=False, sort_keys=True)
 
 
-class _Unfit(Exception):
-    """A record that is no conversation: the kind of trouble, and the story."""
-
-    def __init__(self, kind: str, story: str) -> None:
-        super().__init__(story)
-        self.kind = kind
-
-
-def conversation_of(found: Mapping[str, Any], task: config.Chat, place: str) -> Conversation | Bad:
-    """The conversation in a record: OpenAI messages, ShareGPT or Alpaca."""
-    try:
-        return _conversation(found, task.messages)
-    except _Unfit as e:
-        return Bad(e.kind, place, f"{place}: {e}. {LEAVE_OUT}")
-
-
 def strings_in(value: Any) -> Iterator[str]:
     """Every string in a value, however deep, keys included."""
     if isinstance(value, str):
@@ -63,7 +46,11 @@ def strings_in(value: Any) -> Iterator[str]:
             yield from strings_in(inner)
 
 
-def _conversation(found: Mapping[str, Any], key: str) -> Conversation:
+def conversation_of(found: Mapping[str, Any], key: str) -> Conversation:
+    """The conversation in a record: OpenAI messages, ShareGPT or Alpaca.
+
+    ``key`` holds the turns, or is ``auto``.  Raises ``Bad`` where there is no conversation.
+    """
     if key == "auto":
         _refuse_preferences(found)
         key = next((name for name in _KEYS if found.get(name)), "")
@@ -71,17 +58,16 @@ def _conversation(found: Mapping[str, Any], key: str) -> Conversation:
             return Conversation("Alpaca", _alpaca(found), None)
         if not key:
             keys = ", ".join(map(repr, list(found)[:20])) or "none"
-            hint = "Name the one that holds the turns with task.messages"
-            raise _Unfit("no conversation", f"no conversation; the keys are {keys}. {hint}")
+            story = f"no conversation; the keys are {keys}. Name the one that holds the turns with "
+            raise Bad("no conversation", f"{story}task.messages")
     turns = _unpacked(found[key])
     if not isinstance(turns, list) or not turns or not all(isinstance(t, dict) for t in turns):
-        raise _Unfit("no conversation", f"{key!r} is not a list of turns: {str(turns)[:60]!r}")
-    is_sharegpt = "from" in turns[0]
+        raise Bad("no conversation", f"{key!r} is not a list of turns: {str(turns)[:60]!r}")
     messages = [_message(turn, number) for number, turn in enumerate(turns, 1)]
     if isinstance(found.get("system"), str) and found["system"].strip():
         messages.insert(0, {"role": "system", "content": found["system"]})
     tools = _unpacked(found.get("tools"))
-    form = "ShareGPT" if is_sharegpt else "OpenAI messages"
+    form = "ShareGPT" if "from" in turns[0] else "OpenAI messages"
     return Conversation(form, messages, tools if isinstance(tools, list) and tools else None)
 
 
@@ -90,7 +76,7 @@ def _refuse_preferences(found: Mapping[str, Any]) -> None:
     is_pair = "chosen" in found and "rejected" in found
     if is_pair or ("messages" in found and isinstance(found.get("label"), bool)):
         what = "a better and a worse answer" if is_pair else "an answer and whether it is good"
-        raise _Unfit(
+        raise Bad(
             "preferences",
             f"the record holds {what}, and chat learns every answer. Take out the good ones; to "
             "learn all turns as they stand, name their key with task.messages",
@@ -101,7 +87,7 @@ def _alpaca(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Instruction and input are one turn, a line apart, as LLaMA-Factory joins them."""
     for name in ("instruction", "output"):
         if not isinstance(found[name], str):
-            raise _Unfit("no text", f"{name!r} is {type(found[name]).__name__}, not text")
+            raise Bad("no text", f"{name!r} is {type(found[name]).__name__}, not text")
     earlier = found.get("history") or []
     asked = "\n".join(text for text in (found["instruction"], found.get("input")) if text)
     pairs = [*earlier, (asked, found["output"])]
@@ -121,9 +107,9 @@ def _message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
     role, content = _ROLES.get(says), turn.get("content", turn.get("value"))
     if role is None:
         known = ", ".join(_ROLES)
-        raise _Unfit("unknown role", f"turn {number} is by {says!r}; roles are {known}")
+        raise Bad("unknown role", f"turn {number} is by {says!r}; roles are {known}")
     if turn.get("weight", 1) != 1:
-        raise _Unfit("weight", f"turn {number} has a weight, and turns here count alike")
+        raise Bad("weight", f"turn {number} has a weight, and turns here count alike")
     message = {k: v for k, v in turn.items() if k not in ("from", "value") and v is not None}
     message["role"] = role
     if says == "function_call":
@@ -135,9 +121,9 @@ def _message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
     if isinstance(content, str):
         message["content"] = content
     elif not message.get("tool_calls"):
-        raise _Unfit("no text", f"turn {number} ({says}) has {type(content).__name__}, not text")
+        raise Bad("no text", f"turn {number} ({says}) has {type(content).__name__}, not text")
     if role == "assistant" and not (content or "").strip() and not message.get("tool_calls"):
-        raise _Unfit("empty turn", f"turn {number}, by the assistant, is empty")
+        raise Bad("empty turn", f"turn {number}, by the assistant, is empty")
     return message
 
 
@@ -145,7 +131,7 @@ def _call(call: Any, number: int) -> dict[str, Any]:
     """A tool call as templates take it, its arguments a mapping."""
     function = call.get("function", call) if isinstance(call, dict) else None
     if not isinstance(function, dict) or "name" not in function:
-        raise _Unfit("no tool call", f"turn {number} calls no function by name: {str(call)[:60]!r}")
+        raise Bad("no tool call", f"turn {number} calls no function by name: {str(call)[:60]!r}")
     arguments = _unpacked(function.get("arguments", {}))
     outer = call if "function" in call else {"type": "function"}
     return {**outer, "function": {**function, "arguments": arguments}}

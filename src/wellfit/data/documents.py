@@ -9,8 +9,8 @@ import hashlib
 import json
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit.config import Data
-from wellfit.data.cache import write_synced
 from wellfit.data.characters import Characters
 from wellfit.data.examples import Form
 from wellfit.data.formats import pieces_of
-from wellfit.data.reading import Bad, OnRead
-from wellfit.data.records import Piece
-from wellfit.data.sources import Sources, SplitName
+from wellfit.data.reading import OnRead
+from wellfit.data.records import Example, Piece
+from wellfit.data.sources import Sources, SplitName, several
 from wellfit.errors import DataError
+from wellfit.store import write_text_atomic
 
 TEXT, EMPTY, BAD = range(3)
 TRAIN, VAL, TEST, OUT, UNASKED = range(5)
@@ -45,7 +45,6 @@ ROW = np.dtype(
 _PACKED = struct.Struct("<QQQQIBB")  # a ROW, from Python numbers
 _HASHES = struct.Struct(">QQ")
 _ROWS_AT_ONCE = 1 << 16
-_CHARS_AT_ONCE = 1 << 18
 _EXAMPLES = 100
 _MOST_LABELS = 10_000
 
@@ -54,13 +53,13 @@ _MOST_LABELS = 10_000
 class Noticed:
     """What the first reading saw besides documents, as the audit tells it."""
 
-    skipped: dict[str, int] = field(default_factory=dict)  # kind of trouble -> records left out
+    skipped: dict[str, int] = field(default_factory=Counter)  # kind of trouble -> records left out
     skipped_at: list[str] = field(default_factory=list)  # places of the first hundred
     empty: int = 0  # documents of nothing but white space, left out
-    column: dict[str, int] = field(default_factory=dict)  # value of the split column -> records
+    column: dict[str, int] = field(default_factory=Counter)  # value of the split column -> records
     characters: str = ""  # every character of the texts, where a tokenizer needs to know
-    labels: dict[str, int] = field(default_factory=dict)  # of a class -> examples of any split
-    forms: dict[str, int] = field(default_factory=dict)  # of conversations -> records
+    labels: dict[str, int] = field(default_factory=Counter)  # of a class -> examples of any split
+    forms: dict[str, int] = field(default_factory=Counter)  # of conversations -> records
 
 
 class Table(NamedTuple):
@@ -69,7 +68,7 @@ class Table(NamedTuple):
     rows: npt.NDArray[Any]  # of ROW, mapped from disk
     noticed: Noticed
 
-    def numbered_chunks(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    def chunks(self) -> Iterator[tuple[int, npt.NDArray[Any]]]:
         """The rows, so many at a time that no pass over the table needs much memory.
 
         Each time with the number of the first of them.
@@ -77,9 +76,25 @@ class Table(NamedTuple):
         for first in range(0, len(self.rows), _ROWS_AT_ONCE):
             yield first, np.array(self.rows[first : first + _ROWS_AT_ONCE])
 
-    def chunks(self) -> Iterator[npt.NDArray[Any]]:
-        """The rows as in ``numbered_chunks``, without the numbers."""
-        return (rows for _, rows in self.numbered_chunks())
+    @property
+    def n_texts(self) -> int:
+        """Documents that are neither bad nor empty."""
+        return int((self.rows["state"] == TEXT).sum())
+
+    def chars_before(self, row: int) -> int:
+        """Where a document's text begins in the stream of them all, in characters."""
+        is_text = self.rows["state"][:row] == TEXT
+        return int(np.sum(self.rows["chars"][:row], where=is_text))
+
+    def row_at(self, position: int) -> int:
+        """The document that holds this character of the stream; behind its end, their number."""
+        begin = 0
+        for first, rows in self.chunks():
+            ends = begin + np.cumsum(rows["chars"] * (rows["state"] == TEXT)).astype(np.int64)
+            begin = int(ends[-1])
+            if position < begin:
+                return first + int(np.searchsorted(ends, position, side="right"))
+        return len(self.rows)
 
 
 def documents(
@@ -103,106 +118,81 @@ def scan(
     """Read everything once and lay the table down in ``folder``; or open the one that is there."""
     done, path = folder / "scan.json", folder / "documents.rows"
     if not done.exists():
-        reading = _Reading(_asked_by(sources, data), Characters() if characters else None)
+        noticed = Noticed()
         with path.open("wb") as out:
-            for file, piece in documents(sources, data, on_read, form=form):
-                row = reading.row_at_end(file, piece)
-                if row is not None:
-                    out.write(row)
-                    if piece.bad is not None:
-                        reading.notice(piece.bad)
-        write_synced(done, json.dumps(asdict(reading.noticed())))
+            pieces = documents(sources, data, on_read, form=form)
+            out.writelines(_rows(pieces, sources, data, noticed, characters=characters))
+        write_text_atomic(done, json.dumps(vars(noticed)))
     noticed = Noticed(**json.loads(done.read_text(encoding="utf-8")))
     if not path.stat().st_size:
         raise DataError("the files hold not a single record. Check data.path")
     return Table(np.memmap(path, dtype=ROW, mode="r"), noticed)
 
 
-class _Reading:
-    """Adds up the pieces of a document until its row is known."""
-
-    def __init__(
-        self, asked: Callable[[int, str | None], int], characters: Characters | None
-    ) -> None:
-        self._asked = asked
-        self._noticed = Noticed()
-        self._skipped, self._column = Counter[str](), Counter[str]()
-        self._labels, self._forms = Counter[str](), Counter[str]()
-        self._characters = characters
-        self._held: list[str] = []  # texts whose characters are not in the set yet
-        self._held_chars = 0
-        self._begin()
-
-    def _begin(self) -> None:
-        self._hash = hashlib.sha256()
-        self._n_chars = self._n_bytes = 0
-        self._blank = True
-        self._earlier: Characters | None = None  # of this document's earlier pieces
-
-    def row_at_end(self, file: int, piece: Piece) -> bytes | None:
-        """Take a piece in; the document's row, packed, if it is the last."""
-        text = piece.text
+def _rows(
+    pieces: Iterable[tuple[int, Piece]],
+    sources: Sources,
+    data: Data,
+    noticed: Noticed,
+    *,
+    characters: bool,
+) -> Iterator[bytes]:
+    """Add the pieces of each document up to its row, packed, and note down what is to be told."""
+    asked_by = _asked_by(sources, data)
+    seen = Characters()
+    earlier: Characters | None = None  # of this document's earlier pieces
+    digest, n_chars, n_bytes, is_blank = hashlib.sha256(), 0, 0, True
+    for file, piece in pieces:
+        text, example = piece.text, piece.example
         raw = text.encode()
-        example = piece.example
-        self._hash.update(raw if example is None else example.given.encode())
-        self._n_chars += len(text)
-        self._n_bytes += len(raw)
-        self._blank = self._blank and (not text or text.isspace())
+        digest.update(raw if example is None else example.given.encode())
+        n_chars += len(text)
+        n_bytes += len(raw)
+        is_blank = is_blank and (not text or text.isspace())
         if not piece.ends:
-            if self._characters is not None:
-                self._earlier = self._earlier or Characters()
-                self._earlier.add(text)
-            return None
-        state = BAD if piece.bad is not None else EMPTY if self._blank else TEXT
-        if state == TEXT and self._characters is not None:
-            self._keep_characters(text)
-        self._noticed.empty += state == EMPTY
-        value = piece.value or ""
-        if value in self._column or len(self._column) < _EXAMPLES:
-            self._column[value] += 1
-        asked = self._asked(file, piece.value)
+            if characters:
+                earlier = earlier or Characters()
+                earlier.add(text)
+            continue
+        state = BAD if piece.bad is not None else EMPTY if is_blank else TEXT
+        if characters and state == TEXT:
+            seen.add(text)
+            if earlier is not None:
+                seen.merge(earlier)
+        asked = asked_by(file, piece.value)
+        _note(noticed, sources, file, piece, state)
         if example is not None and state == TEXT and asked != OUT:
-            self._count_labels(example.labels or ())
-            self._forms[example.form] += 1
-        counts = (self._n_chars, self._n_bytes, file, state, asked)
-        row = _PACKED.pack(*_HASHES.unpack_from(self._hash.digest()), *counts)
-        self._begin()
-        return row
+            _note_example(noticed, example)
+        hashes = _HASHES.unpack_from(digest.digest())
+        yield _PACKED.pack(*hashes, n_chars, n_bytes, file, state, asked)
+        digest, n_chars, n_bytes, is_blank, earlier = hashlib.sha256(), 0, 0, True, None
+    noticed.characters = seen.text()
+    if list(noticed.column) == [""]:  # there is no such column
+        noticed.column = {}
 
-    def _count_labels(self, labels: tuple[str, ...] | tuple[float, ...]) -> None:
-        self._labels.update(label for label in labels if isinstance(label, str))
-        if len(self._labels) > _MOST_LABELS:
-            raise DataError(
-                f"task.label has more than {_MOST_LABELS:,} different values, as if it were a text "
-                "or a number. Name another column; for numbers: task.kind=regress"
-            )
 
-    def _keep_characters(self, text: str) -> None:
-        """Of a text known to be good; many small ones at once, since each scatter has its price."""
-        assert self._characters is not None
-        if self._earlier is not None:
-            self._characters.merge(self._earlier)
-        self._held.append(text)
-        self._held_chars += len(text)
-        if self._held_chars > _CHARS_AT_ONCE:
-            self._characters.add("".join(self._held))
-            self._held, self._held_chars = [], 0
+def _note(noticed: Noticed, sources: Sources, file: int, piece: Piece, state: int) -> None:
+    noticed.empty += state == EMPTY
+    value = piece.value or ""
+    if value in noticed.column or len(noticed.column) < _EXAMPLES:
+        noticed.column[value] += 1
+    if piece.bad is not None:
+        noticed.skipped[piece.bad.kind] += 1
+        if len(noticed.skipped_at) < _EXAMPLES:
+            noticed.skipped_at.append(piece.bad.place(sources.files[file], piece.number))
 
-    def notice(self, bad: Bad) -> None:
-        """Count a record that is left out."""
-        self._skipped[bad.kind] += 1
-        if len(self._noticed.skipped_at) < _EXAMPLES:
-            self._noticed.skipped_at.append(bad.place)
 
-    def noticed(self) -> Noticed:
-        """Everything seen, once all is read."""
-        self._noticed.skipped, self._noticed.labels = dict(self._skipped), dict(self._labels)
-        self._noticed.forms = {form: n for form, n in self._forms.items() if form}
-        self._noticed.column = {k: n for k, n in self._column.items() if k or len(self._column) > 1}
-        if self._characters is not None:
-            self._characters.add("".join(self._held))
-            self._noticed.characters = self._characters.text()
-        return self._noticed
+def _note_example(noticed: Noticed, example: Example) -> None:
+    for label in example.labels or ():
+        if isinstance(label, str):
+            noticed.labels[label] += 1
+    if len(noticed.labels) > _MOST_LABELS:
+        raise DataError(
+            f"task.label has more than {_MOST_LABELS:,} different values, as if it were a text "
+            "or a number. Name another column; for numbers: task.kind=regress"
+        )
+    if example.form:
+        noticed.forms[example.form] += 1
 
 
 def _asked_by(sources: Sources, data: Data) -> Callable[[int, str | None], int]:
@@ -220,10 +210,6 @@ def _asked_by(sources: Sources, data: Data) -> Callable[[int, str | None], int]:
         )
     split = data.split
     others = OUT if split.train is not None else TRAIN
-    values = dict.fromkeys(_several(split.train), TRAIN)
-    values |= dict.fromkeys(_several(split.val), VAL) | dict.fromkeys(_several(split.test), TEST)
+    values = dict.fromkeys(several(split.train), TRAIN)
+    values |= dict.fromkeys(several(split.val), VAL) | dict.fromkeys(several(split.test), TEST)
     return lambda _, value: values.get(value or "", others)
-
-
-def _several(values: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    return (values,) if isinstance(values, str) else tuple(values or ())

@@ -9,32 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit import config
-from wellfit.data.encode import Corpus, coding_of
-from wellfit.data.labels import class_counts
+from wellfit.data.coding import Coding, class_counts
+from wellfit.data.encode import Corpus
 from wellfit.data.overlap import mixed
 from wellfit.data.reading import place_in
 from wellfit.data.sources import Sources
 from wellfit.data.stream import Labels, Split
 from wellfit.errors import DataError
-from wellfit.tokenizer import Tokenizer
 
 _SHOWN = 100
 _TOKENS_AT_ONCE = 1 << 20
 _COMPARED = 1 << 21  # examples whose answers are compared; of more, a share
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
-
-
-def lengths_of(split: Split) -> npt.NDArray[np.int64]:
-    """Tokens of each document.  Shapes: (n_documents,)."""
-    return np.diff(split.doc_starts, append=split.n_tokens)
-
-
-def too_long(split: Split, context: int) -> npt.NDArray[np.int64]:
-    """The numbers of the examples that a context does not hold whole.
-
-    Where tokens are learned the last one is only a target, so one more fits.
-    """
-    return np.flatnonzero(lengths_of(split) > context + (split.learned is not None))
 
 
 def places_of(
@@ -47,18 +33,17 @@ def places_of(
 
 
 def examples_audit(
-    corpus: Corpus, tokenizer: Tokenizer, splits: Mapping[str, Split], labels: Labels | None
+    corpus: Corpus, how: Coding, splits: Mapping[str, Split], labels: Labels | None
 ) -> dict[str, Any]:
     """Counts of what is learned from; JSON can hold it as it is.
 
     Raises ``DataError`` for a split without a single token that counts.
     """
-    how = coding_of(corpus, tokenizer)
-    assert how is not None and corpus.form is not None
+    assert corpus.form is not None
     audit: dict[str, Any] = {
         "task": how.task.kind,
-        "begin": tokenizer.decode(how.before),
-        "end": tokenizer.decode(how.after),
+        "begin": how.tokenizer.decode(how.before),
+        "end": how.tokenizer.decode(how.after),
         "lengths": {name: _lengths(split) for name, split in splits.items()},
     }
     if not isinstance(how.task, (config.Complete, config.Chat)) or how.task.learn != "all":
@@ -72,7 +57,7 @@ def examples_audit(
                 audit |= {
                     "template": dress.origin,
                     "forms": corpus.table.noticed.forms,
-                    "end": tokenizer.decode([how.end]),
+                    "end": how.tokenizer.decode([how.end]),
                     "end_added": bool(how.after),  # by us, for the template has none
                 }
         case config.Classify() if labels is not None:
@@ -88,9 +73,8 @@ def examples_audit(
 
 
 def _lengths(split: Split) -> dict[str, int]:
-    lengths = lengths_of(split)
     quantiles = {"median": 0.5, "p90": 0.9, "p99": 0.99, "longest": 1.0}
-    found = np.quantile(lengths, list(quantiles.values()), method="higher").tolist()
+    found = np.quantile(split.lengths, list(quantiles.values()), method="higher").tolist()
     return dict(zip(quantiles, map(int, found), strict=True))
 
 

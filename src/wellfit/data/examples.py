@@ -6,11 +6,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from wellfit import config
-from wellfit.data.chat import Dress, dress
-from wellfit.data.reading import LEAVE_OUT, Bad, place_in
+from wellfit.data.chat import Dress, dress, learned_spans
+from wellfit.data.conversations import Conversation, conversation_of, strings_in
+from wellfit.data.reading import Bad, place_in
 from wellfit.data.records import (
     Asked,
     Column,
@@ -20,17 +22,20 @@ from wellfit.data.records import (
     Record,
     as_piece,
     asked_for,
+    bad_piece,
+    check_text,
     phrase,
-    trouble_with,
+    shown,
     written_out,
 )
+from wellfit.data.rendering import Rendered
 from wellfit.data.sources import SourceFile
-from wellfit.data.spoken import spoken_examples
 from wellfit.data.stream import Labels
 from wellfit.tokenizer import Tokenizer
 
 ExampleTask: TypeAlias = config.Complete | config.Chat | config.Classify | config.Regress
 
+_AT_ONCE = 64  # conversations in a round trip to the process that renders
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -58,10 +63,8 @@ def form_of(
         case config.LanguageModel():
             return None
         case config.Complete():
-            wanted = (
-                phrase(task.prompt, "task.prompt"),
-                phrase(task.completion, "task.completion"),
-            )
+            pair = {"task.prompt": task.prompt, "task.completion": task.completion}
+            wanted = tuple(phrase(text, setting) for setting, text in pair.items())
         case config.Classify():
             wanted = (phrase(data.text, "data.text"),)
             more = (Column(task.label, "task.label"),)
@@ -90,61 +93,52 @@ def targets_of(task: config.Regress) -> tuple[str, ...]:
 def examples_of(file: SourceFile, records: Iterable[Record], form: Form) -> Iterator[Piece]:
     """Each record as a document whose pieces are one; bad where it is no example."""
     if isinstance(form.task, config.Chat) and form.dress is not None:
-        yield from spoken_examples(file, records, form.task, form.dress, form.max_line)
+        yield from _spoken(file, records, form.task, form.dress, form.max_line)
         return
     for record in records:
-        made = record.bad or _example(record, form, place_in(file, record.number))
-        yield as_piece(record, made)
+        try:
+            yield as_piece(record, _example(record.sound(), form))
+        except Bad as bad:
+            yield bad_piece(record.number, bad)
 
 
-def _example(record: Record, form: Form, place: str) -> Example | Bad:
-    texts = []
-    for wanted in form.phrases:
-        text = written_out(wanted, record.text, place)
-        if isinstance(text, str):
-            text = trouble_with(text, place, form.max_line) or text
-        if isinstance(text, Bad):
-            return text
-        texts.append(text)
+def _example(found: Mapping[str, Any], form: Form) -> Example:
+    texts = [written_out(wanted, found) for wanted in form.phrases]
+    for text in texts:
+        check_text(text, form.max_line)
     match form.task:
         case config.Complete() as task:
             prompt, completion = texts
             if not completion.strip():
-                return _bad("empty completion", place, "the completion is empty")
+                raise Bad("empty completion", "the completion is empty")
             return Example(prompt, ((prompt, task.learn == "all"), (completion, True)))
         case config.Classify() as task:
-            labels: Any = _class_labels(record.text[task.label], task, form.known, place)
+            labels: Any = _class_labels(found[task.label], task, form.known)
         case config.Regress() as task:
-            labels = _numbers(record.text, targets_of(task), place)
+            labels = tuple(_number(found[name], name) for name in targets_of(task))
         case _:
             raise AssertionError(form.task)
-    if isinstance(labels, Bad):
-        return labels
     return Example(texts[0], ((texts[0], False),), labels=labels)
 
 
-def _bad(kind: str, place: str, story: str) -> Bad:
-    return Bad(kind, place, f"{place}: {story}. {LEAVE_OUT}")
-
-
-def _class_labels(
-    value: Any, task: config.Classify, known: Labels | None, place: str
-) -> tuple[str, ...] | Bad:
+def _class_labels(value: Any, task: config.Classify, known: Labels | None) -> tuple[str, ...]:
     """The labels of a record as text; of several, each once."""
     if task.several and isinstance(value, str):
         value = [part.strip() for part in value.split("|" if "|" in value else ",")]
         value = [part for part in value if part]
     elif not task.several and isinstance(value, list):
         story = f"the label is a list, {str(value)[:60]}. For several labels: task.several=true"
-        return _bad("label is a list", place, story)
+        raise Bad("label is a list", story)
     values = value if isinstance(value, list) else [value]
     if value is None or not all(isinstance(v, (str, int)) and v != "" for v in values):
-        return _bad("no label", place, _no_label(value, task))
+        hint = ". For numbers: task.kind=regress" if isinstance(value, float) else ""
+        story = f"there is {shown(value)} where the label ({task.label!r}) should be{hint}"
+        raise Bad("no label", story)
     labels = tuple(dict.fromkeys(_label(v) for v in values))
     if known is not None and (strange := [v for v in labels if v not in known.names]):
         names = ", ".join(map(repr, known.names[:20]))
         story = f"the model has no label {strange[0]!r}; its labels are {names}"
-        return _bad("unknown label", place, story)
+        raise Bad("unknown label", story)
     return labels
 
 
@@ -152,25 +146,65 @@ def _label(value: str | bool | int) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _no_label(value: Any, task: config.Classify) -> str:
-    says = "nothing" if value in (None, "") else f"{type(value).__name__} {str(value)[:40]!r}"
-    hint = ". For numbers: task.kind=regress" if isinstance(value, float) else ""
-    return f"there is {says} where the label ({task.label!r}) should be{hint}"
+def _number(value: Any, name: str) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_written = isinstance(value, str) and _NUMBER.fullmatch(value.strip()) is not None
+    number = float(value) if is_number or is_written else math.nan
+    if not math.isfinite(number):
+        raise Bad("no number", f"there is {shown(value)} where the number {name!r} should be")
+    return number
 
 
-def _numbers(
-    found: Mapping[str, Any], names: tuple[str, ...], place: str
-) -> tuple[float, ...] | Bad:
-    numbers = []
-    for name in names:
-        value = found[name]
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        is_written = isinstance(value, str) and _NUMBER.fullmatch(value.strip()) is not None
-        number = float(value) if is_number or is_written else math.nan
-        if not math.isfinite(number):
-            says = (
-                "nothing" if value in (None, "") else f"{type(value).__name__} {str(value)[:40]!r}"
-            )
-            return _bad("no number", place, f"there is {says} where the number {name!r} should be")
-        numbers.append(number)
-    return tuple(numbers)
+def _spoken(
+    file: SourceFile, records: Iterable[Record], task: config.Chat, how: Dress, max_line: int
+) -> Iterator[Piece]:
+    """Each record as an example; bad where it is no conversation, or the template refuses it."""
+    waiting = iter(records)
+    refused = re.compile("|".join(map(re.escape, how.refused)) or r"(?!)")
+    while batch := list(islice(waiting, _AT_ONCE)):
+        made: list[Conversation | Bad] = []
+        for record in batch:
+            try:
+                spoken = conversation_of(record.sound(), task.messages)
+                _check(spoken, how, refused, max_line)
+                made.append(spoken)
+            except Bad as bad:
+                made.append(bad)
+        turns = [(one.messages, one.tools) for one in made if isinstance(one, Conversation)]
+        where = place_in(file, batch[0].number)
+        texts = iter(how.renderer.render(turns, where, learn=task.learn))
+        for record, one in zip(batch, made, strict=True):
+            try:
+                if isinstance(one, Bad):
+                    raise one
+                yield as_piece(record, _rendered(one, next(texts), how, task.learn))
+            except Bad as bad:
+                yield bad_piece(record.number, bad)
+
+
+def _check(spoken: Conversation, how: Dress, refused: re.Pattern[str], max_line: int) -> None:
+    """Raise ``Bad`` for what keeps a conversation from being rendered as it is meant."""
+    text = "\n".join(strings_in([spoken.messages, spoken.tools]))
+    check_text(text, max_line)
+    if found := refused.search(text):
+        story = (
+            f"a message holds {found[0]!r}, which the template or the tokenizer marks turns with, "
+            "so that it could pass for a turn of its own"
+        )
+        raise Bad("markup in a message", story)
+    used = ["tools"] if spoken.tools else []
+    used += ["tool_calls"] if any("tool_calls" in message for message in spoken.messages) else []
+    if lacking := [name for name in used if name not in how.template]:
+        story = (
+            f"the conversation has {' and '.join(lacking)}, and the template ({how.origin}) has "
+            "no place for them. One that has: task.template=chatml"
+        )
+        raise Bad("no place for tools", story)
+
+
+def _rendered(spoken: Conversation, found: Rendered | str, how: Dress, learn: str) -> Example:
+    if isinstance(found, str):
+        story = f"the chat template ({how.origin}) refuses it: {found}"
+        raise Bad("refused by the template", story)
+    spans = found.spans if learn == "all" else learned_spans(found, how)
+    return Example(spoken.given, ((found.text, False),), spans, form=spoken.form)

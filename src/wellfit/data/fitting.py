@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,14 @@ from wellfit.data.stream import Split
 from wellfit.errors import DataError
 
 Ints = npt.NDArray[np.int64]
+Long: TypeAlias = Literal["error", "drop", "cut"]
+"""What is done with an example longer than the context; the recipe's data.long."""
 _NAMED = 5
+_LOST = {
+    "cut": "cut to the context of {context} tokens",
+    "dropped": "left out, longer than the context of {context} tokens",
+    "unlearned": "left out, with no token that counts",
+}
 
 
 class Fitted(NamedTuple):
@@ -25,25 +32,30 @@ class Fitted(NamedTuple):
 
     starts: Ints  # (n,) first token of each, in the split's stream
     inputs: Ints  # (n,) tokens the model is shown: of a labelled example all, else all but the last
+    counts: Ints  # (n,) targets of each; of a labelled example one
     numbers: Ints  # (n,) which document of the split each is
     cut: Ints  # documents that lost tokens
     dropped: Ints  # documents left out: longer than the context
     unlearned: Ints  # documents left out: not one of their targets counts
 
 
-def fit_examples(split: Split, *, context: int, long: Literal["error", "drop", "cut"]) -> Fitted:
+def too_long(split: Split, context: int) -> Ints:
+    """The numbers of the examples that a context does not hold whole.
+
+    Where tokens are learned the last one is only a target, so one more fits.
+    """
+    return np.flatnonzero(split.lengths > context + (split.learned is not None))
+
+
+def fit_examples(split: Split, *, context: int, long: Long) -> Fitted:
     """The split's examples, none with more than ``context`` inputs.
 
-    ``long`` is the recipe's data.long.  A labelled text loses its end; any other example its
-    start, because what is learned stands at its end.
+    A labelled text that is too long loses its end; any other example its start, because what is
+    learned stands at its end.
 
     Raises ``DataError`` for ``error`` when one is too long, and when nothing is left.
     """
-    ends = np.append(split.doc_starts[1:], split.n_tokens)
-    starts, sizes = split.doc_starts.astype(np.int64), (ends - split.doc_starts).astype(np.int64)
-    labelled = split.labels is not None
-    most = context if labelled else context + 1
-    over = np.flatnonzero(sizes > most)
+    starts, sizes, over = split.doc_starts, split.lengths, too_long(split, context)
     if len(over) and long == "error":
         raise DataError(
             f"{len(over):,} of {len(sizes):,} examples of {split.name} are longer than the "
@@ -51,19 +63,17 @@ def fit_examples(split: Split, *, context: int, long: Literal["error", "drop", "
             f"{named(split, over)}). Write data.long=cut to cut them, data.long=drop to leave "
             f"them out, or model.context={int(sizes.max())}"
         )
-    if not labelled:
-        starts = starts + np.maximum(0, sizes - most)
-    sizes = np.minimum(sizes, most)
-    keeps = np.ones(len(sizes), dtype=bool)
-    if long == "drop":
-        keeps[over] = False
-    unlearned = np.empty(0, dtype=np.int64)
-    if not labelled:
-        assert split.learned is not None, split.name
+    cut, dropped = (over, over[:0]) if long == "cut" else (over[:0], over)
+    n_targets = int(split.learned is not None)  # at the end of each that are no inputs
+    shown = np.minimum(sizes, context + n_targets)
+    counts = np.ones_like(sizes)
+    if split.learned is not None:
+        starts = starts + sizes - shown
         before = np.concatenate([[0], np.cumsum(split.learned, dtype=np.int64)])
-        counted = before[starts + sizes] - before[np.minimum(starts + 1, starts + sizes)]
-        unlearned = np.flatnonzero(keeps & (counted == 0))
-        keeps[unlearned] = False
+        counts = before[starts + shown] - before[starts + np.minimum(1, shown)]
+    keeps = counts > 0
+    keeps[dropped] = False
+    unlearned = np.setdiff1d(np.flatnonzero(counts == 0), dropped)
     numbers = np.flatnonzero(keeps)
     if not len(numbers):
         raise DataError(
@@ -71,18 +81,12 @@ def fit_examples(split: Split, *, context: int, long: Literal["error", "drop", "
             f"context of {context} tokens, {len(unlearned):,} have no token that counts. "
             "Raise model.context, or look at them with: wellfit check RECIPE"
         )
-    return Fitted(
-        starts=starts[numbers],
-        inputs=sizes[numbers] - (0 if labelled else 1),
-        numbers=numbers,
-        cut=over if long == "cut" else over[:0],
-        dropped=over if long == "drop" else over[:0],
-        unlearned=unlearned,
-    )
+    starts, inputs, counts = starts[numbers], shown[numbers] - n_targets, counts[numbers]
+    return Fitted(starts, inputs, counts, numbers, cut, dropped, unlearned)
 
 
 def fit_counts(
-    splits: Mapping[str, Split], *, context: int, long: Literal["error", "drop", "cut"]
+    splits: Mapping[str, Split], *, context: int, long: Long
 ) -> dict[str, dict[str, int]]:
     """Of each split: its examples, and how many of them are cut, or left out and why.
 
@@ -90,41 +94,30 @@ def fit_counts(
     """
     counts = {}
     for name, split in splits.items():
-        if split.learned is None and split.labels is None:
-            continue
-        fitted = fit_examples(split, context=context, long=long)
-        counts[name] = {
-            "examples": split.n_documents,
-            "cut": len(fitted.cut),
-            "dropped": len(fitted.dropped),
-            "unlearned": len(fitted.unlearned),
-        }
+        if split.are_examples:
+            fitted = fit_examples(split, context=context, long=long)
+            lost = {kind: len(getattr(fitted, kind)) for kind in _LOST}
+            counts[name] = {"examples": split.n_documents, **lost}
     return counts
 
 
 def said_of_fit(counts: Mapping[str, Mapping[str, int]], context: int) -> str:
     """What is not trained on whole, in a sentence; nothing where everything is."""
-    stories = {
-        "cut": f"cut to the context of {context} tokens",
-        "dropped": f"left out, longer than the context of {context} tokens",
-        "unlearned": "left out, with no token that counts",
-    }
     told = []
-    for kind, story in stories.items():
+    for kind, story in _LOST.items():
         found = [
             f"{n[kind]:,} of {n['examples']:,} ({name})" for name, n in counts.items() if n[kind]
         ]
         if found:
-            told.append(f"{', '.join(found)} {story}")
+            told.append(f"{', '.join(found)} {story.format(context=context)}")
     return f"examples: {'; '.join(told)}" if told else ""
 
 
 def named(split: Split, documents: Ints) -> str:
     """Where the first few of these examples come from, for a message."""
     shown = documents[:_NAMED].tolist()
-    if split.places is None:
-        texts = [f"example {n}" for n in shown]
-    else:
+    texts = [f"example {n}" for n in shown]
+    if split.places is not None:
         texts = [f"record {int(split.places[n, 1])}" for n in shown]
     return ", ".join(texts) + (" and more" if len(documents) > _NAMED else "")
 

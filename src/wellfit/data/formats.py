@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from itertools import zip_longest
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, zip_longest
 from typing import Any, assert_never
 
 from wellfit.config import Data
@@ -22,7 +23,6 @@ from wellfit.data.reading import (
     kept_lines,
     line_encoding,
     lines_of,
-    place_in,
     text_blocks,
     too_long,
     undecodable,
@@ -33,12 +33,13 @@ from wellfit.data.records import (
     Piece,
     Record,
     asked_for,
-    bad_record,
+    bad_piece,
     check_columns,
+    check_text,
     phrase,
-    phrased,
     picked,
-    trouble_with,
+    split_value,
+    written_out,
 )
 from wellfit.data.sources import SourceFile
 from wellfit.data.tables import parquet_records, separated_records
@@ -56,40 +57,24 @@ def pieces_of(
     Raises ``DataError`` for a record that cannot be read, unless ``data.on_bad`` is ``skip``:
     then it comes as a piece that is ``bad``.
     """
+    is_plain = file.format == "text" and data.pattern is None and not file.column
     if form is not None:
         pieces = examples_of(file, _records(file, data, form.asked, on_read), form)
-    elif _is_plain(file, data) and data.document == "file":
+    elif not is_plain:
+        wanted = phrase(data.text, "data.text")
+        records = _records(file, data, asked_for(data, wanted), on_read)
+        pieces = _documents(records, partial(written_out, wanted), data.max_line)
+    elif data.document == "file":
         pieces = _whole_file(file, data.encoding, on_read)
     else:
-        pieces = _checked(file, _texts(file, data, on_read), data.max_line)
-    if data.on_bad == "skip":
-        yield from pieces
-        return
+        records = _text_lines(file, data, on_read)
+        if data.document == "paragraph":
+            records = _paragraphs(records, data.max_line)
+        pieces = _documents(records, str, data.max_line)
     for piece in pieces:
-        if piece.bad is not None:
-            raise DataError(piece.bad.message)
+        if piece.bad is not None and data.on_bad == "error":
+            raise piece.bad.error(file, piece.number)
         yield piece
-
-
-def _is_plain(file: SourceFile, data: Data) -> bool:
-    """Whether the file is text without columns."""
-    return file.format == "text" and data.pattern is None and not file.column
-
-
-def _texts(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[Record]:
-    """The records of a file, each with its text for a language model."""
-    if _is_plain(file, data):
-        return _plain_texts(file, data, on_read)
-    wanted = phrase(data.text, "data.text")
-    asked = asked_for(data, wanted)
-    if wanted.is_column:
-        return _records(file, data, asked._replace(alone=wanted.columns[0].name), on_read)
-    return phrased(file, _records(file, data, asked, on_read), wanted)
-
-
-def _plain_texts(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[Record]:
-    lines = _text_lines(file, data, on_read)
-    return _paragraphs(file, lines, data.max_line) if data.document == "paragraph" else lines
 
 
 def _records(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -> Iterator[Record]:
@@ -103,7 +88,7 @@ def _records(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -> Ite
         case "json":
             return list_records(file, data, asked, on_read)
         case "jsonl":
-            return _json_lines(file, _text_lines(file, data, on_read), asked)
+            return _json_lines(_text_lines(file, data, on_read), asked)
         case "csv" | "tsv":
             return separated_records(file, data, asked, on_read)
         case "parquet":
@@ -118,9 +103,9 @@ def whole_records(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[dic
         Column(name, "data.pattern") for name in re.compile(data.pattern or "").groupindex
     )
     for record in _records(file, data, Asked(every, None, every=True), on_read):
-        if record.bad is not None:
-            raise DataError(record.bad.message)
-        yield record.text
+        if isinstance(record.found, Bad):
+            raise record.found.error(file, record.number)
+        yield record.found
 
 
 def _no_columns(file: SourceFile, asked: Asked) -> str:
@@ -137,14 +122,13 @@ def _matches(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -> Ite
     pattern = re.compile(data.pattern or "")
     check_columns(file, pattern.groupindex, asked)
     for line in _text_lines(file, data, on_read):
-        if line.bad is not None:
+        if isinstance(line.found, Bad):
             yield line
-        elif found := pattern.fullmatch(line.text):
-            yield picked(file, line.number, found.groupdict(), asked)
-        elif line.text.strip():
-            place = place_in(file, line.number)
-            story = f"{place}: data.pattern does not match the line {line.text[:60]!r}"
-            yield bad_record(line.number, Bad("no match", place, story))
+        elif found := pattern.fullmatch(line.found):
+            yield picked(line.number, found.groupdict(), asked)
+        elif line.found.strip():
+            story = f"data.pattern does not match the line {line.found[:60]!r}"
+            yield Record(line.number, Bad("no match", story))
 
 
 def _side_by_side(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -> Iterator[Record]:
@@ -155,48 +139,44 @@ def _side_by_side(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -
     names = [part.column for part in file.all]
     check_columns(file, names, asked)
     sides = [_text_lines(part, data, on_read) for part in file.all]
-    number = 0
-    for lines in zip_longest(*sides):
+    for number, lines in enumerate(zip_longest(*sides), 1):
         if None in lines:
             rest = [sum(1 for _ in side) for side in sides]
-            counts = [number + (a is not None) + n for a, n in zip(lines, rest, strict=True)]
+            counts = [number - (a is None) + n for a, n in zip(lines, rest, strict=True)]
             said = ", ".join(f"{p.path} {n:,}" for p, n in zip(file.all, counts, strict=True))
             raise DataError(f"files that go together line by line differ in lines: {said}")
-        number += 1
-        bad = next((line.bad for line in lines if line.bad is not None), None)
-        found = {name: line.text for name, line in zip(names, lines, strict=True)}
-        yield picked(file, number, found, asked) if bad is None else Record(number, None, None, bad)
+        found = {name: line.found for name, line in zip(names, lines, strict=True)}
+        bad = [text for text in found.values() if isinstance(text, Bad)]
+        yield Record(number, bad[0]) if bad else picked(number, found, asked)
 
 
 def _whole_file(file: SourceFile, encoding: str, on_read: OnRead) -> Iterator[Piece]:
     held = ""
-    for text in text_blocks(file, encoding, on_read):
-        if isinstance(text, Bad):
-            yield Piece("", True, 0, bad=text)
-            return
-        held += text
-        while len(held) > PIECE_CHARS:
-            cut = _cut(held, 0)
-            yield Piece(held[:cut], False, 0)
-            held = held[cut:]
-    yield Piece(held, True, 0)
+    try:
+        for text in text_blocks(file, encoding, on_read):
+            held += text
+            while len(held) > PIECE_CHARS:
+                cut = _cut(held, 0)
+                yield Piece(held[:cut], False, 0)
+                held = held[cut:]
+        yield Piece(held, True, 0)
+    except Bad as bad:
+        yield bad_piece(0, bad)
 
 
-def _checked(file: SourceFile, records: Iterable[Record], max_line: int) -> Iterator[Piece]:
-    """The records' pieces, where they are text that UTF-8 can write; else pieces that are bad."""
-    short = min(PIECE_CHARS, max_line // 4)
-    for number, text, value, known in records:
-        value = None if value is None else str(value)
-        # most records by far, at a glance
-        if known is None and isinstance(text, str) and len(text) <= short and text.isascii():
-            if "\0" not in text:
-                yield Piece(text, True, number, value)
-                continue
-        bad = known or trouble_with(text, place_in(file, number), max_line)
-        if bad is not None:
-            yield Piece("", True, number, bad=bad)
+def _documents(
+    records: Iterable[Record], text_of: Callable[[Any], str], max_line: int
+) -> Iterator[Piece]:
+    """The pieces of the text of each record; bad where it is not such as UTF-8 can write."""
+    for record in records:
+        number, start = record.number, 0
+        try:
+            text = text_of(record.sound())
+            check_text(text, max_line)
+        except Bad as bad:
+            yield bad_piece(number, bad)
             continue
-        start = 0
+        value = split_value(record)
         while len(text) - start > PIECE_CHARS:
             cut = _cut(text, start)
             yield Piece(text[start:cut], False, number, value)
@@ -221,8 +201,8 @@ def _text_lines(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[Recor
     """Lines without their newline; run by run, and one by one only where a run is not sound."""
     encoding = line_encoding(data.encoding)
     for run in lines_of(file, data.encoding, data.max_line, on_read):
-        if run.bad is not None:
-            yield Record(run.line, None, None, run.bad)
+        if not run.data:
+            yield Record(run.line, too_long(data.max_line))
             continue
         try:
             text = run.data.decode(encoding)
@@ -232,62 +212,58 @@ def _text_lines(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[Recor
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         for number, line in enumerate(text.removesuffix("\n").split("\n"), run.line):
-            yield Record(number, line, None, None)
+            yield Record(number, line)
 
 
 def _lines_one_by_one(file: SourceFile, encoding: str, run: Lines) -> Iterator[Record]:
     byte = run.byte
     for number, raw in enumerate(kept_lines(run.data), run.line):
         try:
-            yield Record(number, raw.decode(encoding).rstrip("\r\n"), None, None)
+            yield Record(number, raw.decode(encoding).rstrip("\r\n"))
         except UnicodeDecodeError as e:
-            bad = undecodable(file, encoding, e, line=number, byte=byte)
-            yield Record(number, None, None, bad)
+            yield Record(number, undecodable(file, encoding, e, line=number, byte=byte))
         byte += len(raw)
 
 
-def _paragraphs(file: SourceFile, lines: Iterable[Record], max_line: int) -> Iterator[Record]:
+def _paragraphs(lines: Iterable[Record], max_line: int) -> Iterator[Record]:
     """Runs of lines between blank ones; bad as a whole if one line is, or if too long."""
     held: list[str] = []
     number, size, bad = 0, 0, None
-    for line in lines:
-        if line.bad is None and not line.text.strip():
+    for line in chain(lines, [Record(0, "")]):
+        text = line.found
+        if isinstance(text, str) and not text.strip():
             if held or bad:
-                yield Record(number, "\n".join(held), None, bad)
+                yield Record(number, bad or "\n".join(held))
             held, size, bad = [], 0, None
             continue
-        if not held and bad is None:
+        if not (held or bad):
             number = line.number
-        size += len(line.text or "") + 1
-        bad = bad or line.bad
-        if bad is None and size > max_line:
-            bad = too_long(place_in(file, number), max_line)
-        if bad is None:
-            held.append(line.text)
+        if isinstance(text, Bad):
+            bad = bad or text
         else:
+            size += len(text) + 1
+            held.append(text)
+            if size > max_line:
+                bad = bad or too_long(max_line)
+        if bad:
             held.clear()
-    if held or bad:
-        yield Record(number, "\n".join(held), None, bad)
 
 
-def _json_lines(file: SourceFile, lines: Iterable[Record], asked: Asked) -> Iterator[Record]:
+def _json_lines(lines: Iterable[Record], asked: Asked) -> Iterator[Record]:
     for line in lines:
-        if line.bad is not None:
+        if isinstance(line.found, Bad):
             yield line
-        elif line.text and not line.text.isspace():
-            yield _json_record(file, line, asked)
+        elif line.found and not line.found.isspace():
+            yield _json_record(line.number, line.found, asked)
 
 
-def _json_record(file: SourceFile, line: Record, asked: Asked) -> Record:
+def _json_record(number: int, line: str, asked: Asked) -> Record:
     try:
-        found = json.loads(line.text)
+        found = json.loads(line)
     except (ValueError, RecursionError) as e:
-        place = place_in(file, line.number)
-        return bad_record(
-            line.number, Bad("not JSON", place, f"{place}: the line is not JSON ({e})")
-        )
+        return Record(number, Bad("not JSON", f"the line is not JSON ({e})"))
     if not isinstance(found, dict):
-        place, key = place_in(file, line.number), asked.columns[0].name if asked.columns else "text"
-        story = f'{place}: the line is not a JSON object such as {{"{key}": "..."}}'
-        return bad_record(line.number, Bad("not an object", place, story))
-    return picked(file, line.number, found, asked)
+        key = asked.columns[0].name if asked.columns else "text"
+        story = f'the line is not a JSON object such as {{"{key}": "..."}}'
+        return Record(number, Bad("not an object", story))
+    return picked(number, found, asked)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wellfit.data.examination import lengths_of, places_of
+from wellfit.data.examination import places_of
 from wellfit.data.prepared import Prepared
 from wellfit.data.sources import Sources
 from wellfit.data.stream import Labels, Split
@@ -25,13 +25,11 @@ def preview(made: Prepared, sources: Sources, *, n: int = 3, split: str = "train
     shown, found = made.splits[split], []
     count = min(n, shown.n_documents)
     documents = [shown.n_documents * i // count for i in range(count)]
-    lengths = lengths_of(shown)
     for document, place in zip(documents, places_of(sources, shown, documents), strict=True):
-        first = int(shown.doc_starts[document])
-        places = slice(first, first + int(lengths[document]))
-        ids, learned = shown.tokens[places], np.zeros(places.stop - first, np.bool_)
-        if shown.learned is not None:
-            learned = shown.learned[places]
+        first = shown.doc_starts[document]
+        tokens = slice(first, first + shown.lengths[document])
+        ids = shown.tokens[tokens]
+        learned = np.zeros(len(ids), np.bool_) if shown.learned is None else shown.learned[tokens]
         borders = np.flatnonzero(np.diff(learned)) + 1
         runs = zip(np.split(ids, borders), np.split(learned, borders), strict=True)
         pieces = tuple((made.tokenizer.decode(run), bool(flags[0])) for run, flags in runs)

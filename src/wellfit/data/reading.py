@@ -1,20 +1,23 @@
-"""Bytes of source files, unpacked, in blocks; and strict decoding that knows where it stands."""
+"""Bytes of source files, unpacked, in blocks, and how far that has come; strict decoding."""
 
 from __future__ import annotations
 
 import codecs
 import gzip
 import io
+import time
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 
 from wellfit.data.sources import SourceFile
 from wellfit.errors import DataError, need
 from wellfit.units import format_bytes
 
 BLOCK_BYTES = 1 << 20
+_TOLD_EVERY_S = 0.1
 _ZSTD_STEP = 1 << 12  # a block of zstd may grow 30,000-fold, so only so much is fed at once
 
 LEAVE_OUT = "To leave such records out and count them: data.on_bad=skip"
@@ -22,22 +25,76 @@ LEAVE_OUT = "To leave such records out and count them: data.on_bad=skip"
 OnRead: TypeAlias = Callable[[int], None]
 """Told how many bytes of a file on disk have been taken since the last time."""
 
+Stage: TypeAlias = Literal["wait", "fingerprint", "read", "tokenizer", "encode", "audit"]
 
-class Bad(NamedTuple):
-    """A record that cannot be read: the kind of trouble to count, and the whole story."""
 
-    kind: str  # "not utf-8", "NUL", "too long", ...
-    place: str  # "corpus/a.txt:12"
-    message: str
+class Progress(NamedTuple):
+    """Bytes of the files on disk that a stage has got through, of how many.
+
+    Stages follow each other in the order of ``Stage``; ``wait`` means that another process is
+    preparing the same data, and ``audit`` has no bytes to count.
+    """
+
+    stage: Stage
+    done_bytes: int
+    total_bytes: int
+
+
+Listener: TypeAlias = Callable[[Progress], None]
+
+
+class Reporter:
+    """Adds up bytes and tells the listener, at most ten times a second."""
+
+    def __init__(self, listener: Listener | None, total_bytes: int) -> None:
+        self._listener = listener
+        self._total = total_bytes
+        self._told_s = 0.0
+
+    def stage(self, stage: Stage) -> OnRead:
+        """Begin a stage; the function it returns is told of bytes as they are read."""
+        self._tell(Progress(stage, 0, self._total))
+        done = 0
+
+        def on_read(n_bytes: int) -> None:
+            nonlocal done
+            done += n_bytes
+            if time.monotonic() - self._told_s >= _TOLD_EVERY_S:
+                self._tell(Progress(stage, min(done, self._total), self._total))
+
+        return on_read
+
+    def _tell(self, progress: Progress) -> None:
+        self._told_s = time.monotonic()
+        if self._listener is not None:
+            self._listener(progress)
+
+
+class Bad(Exception):
+    """A record that cannot be used: the kind of trouble to count, such as "NUL", and the story.
+
+    It is where its record begins, unless ``place`` says more.
+    """
+
+    def __init__(self, kind: str, story: str, place: str = "") -> None:
+        super().__init__(story)
+        self.kind, self._place = kind, place
+
+    def place(self, file: SourceFile, number: int) -> str:
+        """Where it is, for record ``number`` of a file: ``corpus/a.txt:12``."""
+        return self._place or place_in(file, number)
+
+    def error(self, file: SourceFile, number: int) -> DataError:
+        """What to raise where such records are not left out."""
+        return DataError(f"{self.place(file, number)}: {self}. {LEAVE_OUT}")
 
 
 class Lines(NamedTuple):
-    """Some whole lines of a file, or one that is not to be read."""
+    """Some whole lines of a file; of one that is longer than may be held, nothing."""
 
     data: bytes  # ends in a newline, unless the file ends first
     line: int  # number of the first, counted from 1
     byte: int  # where the first begins in the unpacked file
-    bad: Bad | None = None
 
 
 def place_in(file: SourceFile, number: int) -> str:
@@ -113,8 +170,8 @@ def _unpacked_zstd(raw: BinaryIO, path: Path) -> Iterator[bytes]:
         yield bytes(ready)
 
 
-def text_blocks(file: SourceFile, encoding: str, on_read: OnRead) -> Iterator[str | Bad]:
-    """The file's text in blocks, line ends as newline, until its end or the first trouble.
+def text_blocks(file: SourceFile, encoding: str, on_read: OnRead) -> Iterator[str]:
+    """The file's text in blocks, line ends as newline.  Raises ``Bad`` where it is no text.
 
     A byte order mark is no text.  Line ends are made newlines here, as Python's own text mode
     does, so that the same text saved on another system gives the same tokens.
@@ -122,72 +179,54 @@ def text_blocks(file: SourceFile, encoding: str, on_read: OnRead) -> Iterator[st
     decoding = codecs.getincrementaldecoder(encoding)()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     line, byte, first = 1, 0, True
-    for block, final in _with_final(blocks(file, on_read)):
+    for block in chain(blocks(file, on_read), [b""]):
         try:
-            text = newlines.decode(decoding.decode(block, final), final)
+            text = newlines.decode(decoding.decode(block, not block), not block)
         except UnicodeDecodeError as e:  # e.object is the block behind what the last one left over
             start = byte + len(block) - len(e.object)
-            yield undecodable(file, encoding, e, line=line, byte=start)
-            return
+            raise undecodable(file, encoding, e, line=line, byte=start) from None
         byte_of_nul = byte + block.find(b"\0")
         byte += len(block)
         if first and text:
             text, first = text.removeprefix("\ufeff"), False
         if (at := text.find("\0")) >= 0:
             place = f"{file.path}:{line + text.count(chr(10), 0, at)}"
-            yield nul(place, f" at offset {byte_of_nul:,} of the file")
-            return
+            raise nul(f" at offset {byte_of_nul:,} of the file", place)
         line += text.count("\n")
         yield text
-
-
-def _with_final(parts: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    for part in parts:
-        yield part, False
-    yield b"", True
 
 
 def lines_of(file: SourceFile, encoding: str, max_line: int, on_read: OnRead) -> Iterator[Lines]:
     """The file's bytes as runs of whole lines, in an encoding that writes newline as one byte.
 
-    A line longer than ``max_line`` bytes is never held: it comes as a ``Lines`` that is bad.
+    A line longer than ``max_line`` bytes is never held, nor given: its ``Lines`` has no data.
     """
-    rest, line, byte, passing = bytearray(), 1, 0, False
+    rest, lost, line, byte = bytearray(), 0, 1, 0
     for block in _plain_blocks(file, encoding, on_read):
-        end = block.rfind(b"\n") + 1
-        if passing:
-            begin = block.find(b"\n") + 1
-            byte += begin or len(block)
-            if not begin:
-                continue
-            line, passing = line + 1, False
-            block, end = block[begin:], end - begin
-        if end:
-            whole = bytes(rest) + block[:end]
-            yield from _bounded(whole, line, byte, file, max_line)
-            line, byte = line + whole.count(b"\n"), byte + len(whole)
-            rest = bytearray(block[end:])
-        else:
-            rest += block
-        if len(rest) > max_line:
-            yield Lines(b"", line, byte, too_long(f"{file.path}:{line}", max_line))
-            byte, passing = byte + len(rest), True
-            rest.clear()
+        if end := block.rfind(b"\n") + 1:
+            whole, block = bytes(rest) + block[:end], block[end:]
+            yield from _bounded(whole, line, byte, lost, max_line)
+            line, byte = line + whole.count(b"\n"), byte + lost + len(whole)
+            rest, lost = bytearray(), 0
+        rest += block
+        if len(rest) > max_line:  # enough to know that it is too long
+            lost += len(rest) - max_line - 1
+            del rest[max_line + 1 :]
     if rest:
-        yield Lines(bytes(rest), line, byte)
+        yield from _bounded(bytes(rest), line, byte, lost, max_line)
 
 
-def _bounded(
-    whole: bytes, line: int, byte: int, file: SourceFile, max_line: int
-) -> Iterator[Lines]:
-    """Whole lines as one run, or in runs around those that are too long."""
+def _bounded(whole: bytes, line: int, byte: int, lost: int, max_line: int) -> Iterator[Lines]:
+    """Whole lines as one run; or one by one, those that are too long without their bytes.
+
+    ``lost`` bytes of the first, which then is too long, are not in ``whole``.
+    """
     if len(whole) <= max_line or max(map(len, whole.split(b"\n"))) <= max_line:
         yield Lines(whole, line, byte)
         return
     for one in kept_lines(whole):
-        bad = too_long(f"{file.path}:{line}", max_line) if len(one) > max_line + 1 else None
-        yield Lines(b"" if bad else one, line, byte, bad)
-        line, byte = line + 1, byte + len(one)
+        yield Lines(b"" if len(one.removesuffix(b"\n")) > max_line else one, line, byte)
+        line, byte, lost = line + 1, byte + len(one) + lost, 0
 
 
 def kept_lines(data: bytes) -> list[bytes]:
@@ -199,15 +238,15 @@ def kept_lines(data: bytes) -> list[bytes]:
 def _plain_blocks(file: SourceFile, encoding: str, on_read: OnRead) -> Iterator[bytes]:
     """Blocks without byte order mark; in UTF-8 if the encoding writes newline as several bytes."""
     if "\n".encode(encoding) != b"\n":
-        for text in text_blocks(file, encoding, on_read):
-            if isinstance(text, Bad):  # where the next line would begin is anyone's guess
-                raise DataError(text.message)
-            yield text.encode()
+        try:
+            yield from (text.encode() for text in text_blocks(file, encoding, on_read))
+        except Bad as bad:  # where the next line would begin is anyone's guess
+            raise bad.error(file, 0) from None
         return
-    first = True
-    for block in blocks(file, on_read):
-        yield block.removeprefix(codecs.BOM_UTF8) if first and is_utf8(encoding) else block
-        first = False
+    found = blocks(file, on_read)
+    if is_utf8(encoding):
+        yield next(found, b"").removeprefix(codecs.BOM_UTF8)
+    yield from found
 
 
 def line_encoding(encoding: str) -> str:
@@ -227,13 +266,11 @@ def undecodable(
     before = error.object[: error.start]
     line += before.decode(encoding, "replace").count("\n")
     at, value = byte + error.start, error.object[error.start]
-    place = f"{file.path}:{line}"
-    return Bad(
-        f"not {encoding}",
-        place,
-        f"{place}: byte 0x{value:02x} at offset {at:,} of the file is not {encoding} "
-        f"({error.reason}). {_other_encoding(error.object, byte == 0, encoding)}",
+    story = (
+        f"byte 0x{value:02x} at offset {at:,} of the file is not {encoding} ({error.reason}). "
+        f"{_other_encoding(error.object, byte == 0, encoding)}"
     )
+    return Bad(f"not {encoding}", story, f"{file.path}:{line}")
 
 
 _MARKS = (
@@ -250,31 +287,26 @@ _MARKS = (
 
 
 def _other_encoding(data: bytes, at_start: bool, encoding: str) -> str:
-    known = next((says for mark, says in _MARKS if at_start and data.startswith(mark)), None)
-    if known is None and b"\0" in data:
-        known = "There are NUL bytes around it, as in a binary file"
-    if known is not None:
-        return f"{known}. {LEAVE_OUT}"
+    known = (says for mark, says in _MARKS if at_start and data.startswith(mark))
+    if found := next(known, None):
+        return found
+    if b"\0" in data:
+        return "There are NUL bytes around it, as in a binary file"
     if is_utf8(encoding):
-        return f"If the text is in an older encoding, name it: data.encoding=latin-1. {LEAVE_OUT}"
-    return f"Name the encoding it is in with data.encoding. {LEAVE_OUT}"
+        return "If the text is in an older encoding, name it: data.encoding=latin-1"
+    return "Name the encoding it is in with data.encoding"
 
 
-def nul(place: str, offset: str = "") -> Bad:
+def nul(offset: str = "", place: str = "") -> Bad:
     """The story of U+0000: valid UTF-8, but what binary files are full of and text never needs."""
-    return Bad(
-        "NUL",
-        place,
-        f"{place}: a NUL character{offset}. Text has none, so this may be a binary file, or "
-        f"UTF-16 (data.encoding=utf-16). {LEAVE_OUT}",
+    story = (
+        f"a NUL character{offset}. Text has none, so this may be a binary file, or UTF-16 "
+        "(data.encoding=utf-16)"
     )
+    return Bad("NUL", story, place)
 
 
-def too_long(place: str, max_line: int) -> Bad:
+def too_long(max_line: int) -> Bad:
     """The story of a record that would not fit in the memory set aside for one."""
-    return Bad(
-        "too long",
-        place,
-        f"{place}: the record is longer than data.max_line={format_bytes(max_line)}. Raise it. "
-        f"{LEAVE_OUT}",
-    )
+    story = f"the record is longer than data.max_line={format_bytes(max_line)}. Raise it"
+    return Bad("too long", story)

@@ -54,9 +54,7 @@ def _to_json(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
 def environment() -> ImmutableSandboxedEnvironment:
     """Jinja as transformers sets it up, which published templates are written for."""
     found = ImmutableSandboxedEnvironment(
-        trim_blocks=True,
-        lstrip_blocks=True,
-        extensions=[_Generation, "jinja2.ext.loopcontrols"],
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
     )
     found.filters["tojson"] = _to_json
     found.globals["raise_exception"] = _raise

@@ -1,7 +1,7 @@
 """Token files that grow, and the journal that a killed process is resumed from.
 
 Each split is one file of tokens and one of document starts; where the documents are examples,
-further files lie beside them.  After every stretch of text both are
+further files lie beside them.  After every stretch of text all are
 flushed to disk and the journal gets a line with their lengths.  Whoever comes after a kill cuts
 the files back to what the last line says and goes on from the character it names.
 """
@@ -12,9 +12,8 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Literal, NamedTuple, Self
 
 import numpy as np
@@ -24,8 +23,8 @@ from wellfit.data.characters import Characters
 from wellfit.data.sources import SplitName
 
 
-class Beside(NamedTuple):
-    """What a further file of a split holds for each token, or each document."""
+class Held(NamedTuple):
+    """What a file of a split holds for each token, or each document."""
 
     dtype: np.dtype[Any]
     of: Literal["token", "document"]
@@ -40,43 +39,29 @@ class Totals(NamedTuple):
     n_bytes: int = 0  # UTF-8 text that the tokens stand for
 
 
-def token_file(folder: Path, name: str) -> Path:
-    """Where a split's tokens lie."""
-    return folder / f"{name}.tokens"
+def plain_files(dtype: np.dtype[Any]) -> dict[str, Held]:
+    """The files that every split has: its tokens, and the places in them of its documents."""
+    return {"tokens": Held(dtype, "token"), "starts": Held(np.dtype("<i8"), "document")}
 
 
-def starts_file(folder: Path, name: str) -> Path:
-    """Where the places of a split's documents lie, as 64-bit integers."""
-    return folder / f"{name}.starts"
-
-
-def beside_file(folder: Path, name: str, kind: str) -> Path:
-    """Where a further file of a split lies: its ``learned``, ``labels`` or ``places``."""
+def split_file(folder: Path, name: str, kind: str) -> Path:
+    """Where a file of a split lies: its ``tokens``, ``starts``, ``learned``, ``labels``, ..."""
     return folder / f"{name}.{kind}"
 
 
 @dataclass
 class _Shard:
-    tokens: BinaryIO
-    starts: BinaryIO
-    beside: dict[str, BinaryIO]
+    files: dict[str, BinaryIO]
     totals: Totals
-    seen: Characters = field(default_factory=Characters)
+    seen: Characters
 
 
 class Shards:
     """The files of all splits, open for writing at the place the journal vouches for."""
 
-    def __init__(
-        self,
-        folder: Path,
-        names: Sequence[SplitName],
-        dtype: np.dtype[Any],
-        beside: Mapping[str, Beside] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, names: Sequence[SplitName], files: Mapping[str, Held]) -> None:
         self._stack = ExitStack()
-        self._dtype = dtype
-        self.beside = dict(beside or {})
+        self.files = files
         journal = folder / "journal.jsonl"
         vouched = _last_line(journal)
         self.position: int = vouched.get("position", 0)
@@ -86,69 +71,46 @@ class Shards:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     def _open(self, folder: Path, name: SplitName, vouched: Mapping[str, Any]) -> _Shard:
         totals = Totals(*vouched.get("totals", {}).get(name, ()))
         n = {"token": totals.n_tokens, "document": totals.n_documents}
-        return _Shard(
-            self._cut_back(token_file(folder, name), totals.n_tokens * self._dtype.itemsize),
-            self._cut_back(starts_file(folder, name), totals.n_documents * 8),
-            {
-                kind: self._cut_back(
-                    beside_file(folder, name, kind), n[held.of] * held.dtype.itemsize * held.width
-                )
-                for kind, held in self.beside.items()
-            },
-            totals,
-            Characters(vouched.get("characters", {}).get(name, "")),
-        )
+        files: dict[str, BinaryIO] = {}
+        for kind, held in self.files.items():
+            path = split_file(folder, name, kind)
+            path.touch()
+            files[kind] = self._stack.enter_context(path.open("r+b"))
+            files[kind].truncate(n[held.of] * held.dtype.itemsize * held.width)
+            files[kind].seek(0, os.SEEK_END)
+        return _Shard(files, totals, Characters(vouched.get("characters", {}).get(name, "")))
 
-    def _cut_back(self, path: Path, size: int) -> BinaryIO:
-        path.touch()
-        file = self._stack.enter_context(path.open("r+b"))
-        file.truncate(size)
-        file.seek(size)
-        return file
-
-    def append(
-        self,
-        name: SplitName,
-        ids: npt.NDArray[Any],
-        starts: npt.NDArray[np.int64],
-        text: str,
-        **beside: npt.NDArray[Any],
-    ) -> None:
-        """Add tokens to a split; ``starts`` are places in ``ids`` where documents begin."""
-        assert beside.keys() == self.beside.keys(), (list(beside), list(self.beside))
+    def append(self, name: SplitName, text: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Add tokens to a split; ``starts`` are places in ``tokens`` where documents begin."""
+        assert arrays.keys() == self.files.keys(), (list(arrays), list(self.files))
         shard = self._shards[name]
-        shard.tokens.write(ids.astype(self._dtype, copy=False).tobytes())
-        shard.starts.write((starts + shard.totals.n_tokens).astype("<i8").tobytes())
-        for kind, values in beside.items():
-            shard.beside[kind].write(values.astype(self.beside[kind].dtype, copy=False).tobytes())
+        before = shard.totals
+        for kind, values in arrays.items():
+            values = values + before.n_tokens if kind == "starts" else values
+            shard.files[kind].write(values.astype(self.files[kind].dtype, copy=False).tobytes())
         shard.seen.add(text)
         shard.totals = Totals(
-            shard.totals.n_tokens + len(ids),
-            shard.totals.n_documents + len(starts),
-            shard.totals.n_bytes + (len(text) if text.isascii() else len(text.encode())),
+            before.n_tokens + len(arrays["tokens"]),
+            before.n_documents + len(arrays["starts"]),
+            before.n_bytes + (len(text) if text.isascii() else len(text.encode())),
         )
 
     def commit(self, position: int) -> None:
         """Vouch for everything appended so far: the text before ``position`` is done."""
         for shard in self._shards.values():
-            for file in (shard.tokens, shard.starts, *shard.beside.values()):
+            for file in shard.files.values():
                 file.flush()
                 os.fsync(file.fileno())
         line = {
             "position": position,
             "totals": {name: list(shard.totals) for name, shard in self._shards.items()},
-            "characters": {name: shard.seen.text() for name, shard in self._shards.items()},
+            "characters": self.characters(),
         }
         self._journal.write(json.dumps(line) + "\n")
         self._journal.flush()

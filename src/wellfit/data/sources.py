@@ -77,21 +77,17 @@ def find_sources(data: Data) -> Sources:
 
     Raises ``DataError`` when a name matches nothing or a format cannot be read.
     """
-    try:
-        return _find(data)
-    except OSError as e:
-        raise DataError(f"{e.filename} cannot be read: {e.strerror}. Check data.path") from None
-
-
-def _find(data: Data) -> Sources:
     ignored: Counter[str] = Counter()
     # by what links lead to: the files that go together, and their split
     found: dict[tuple[Path, ...], tuple[dict[str, Path], SplitName | None]] = {}
-    for role, asked in _asked(data):
-        for together in _together(asked, data, ignored):
-            key = tuple(path.resolve() for path in together.values())
-            found[key] = (found.get(key, (together, None))[0], role)
-    files = tuple(_source_file(paths, data, role) for paths, role in found.values())
+    try:
+        for role, asked in _asked(data):
+            for together in _together(asked, data, ignored):
+                key = tuple(path.resolve() for path in together.values())
+                found[key] = (found.get(key, (together, None))[0], role)
+        files = tuple(_source_file(paths, data, role) for paths, role in found.values())
+    except OSError as e:
+        raise DataError(f"{e.filename} cannot be read: {e.strerror}. Check data.path") from None
     return Sources(files, dict(ignored))
 
 
@@ -110,9 +106,9 @@ def _asked(data: Data) -> list[tuple[SplitName | None, Files]]:
 def _together(asked: Files, data: Data, ignored: Counter[str]) -> Iterator[dict[str, Path]]:
     """Files by column, those that go together line by line; else each alone, under no name."""
     if not isinstance(asked, dict):
-        yield from ({"": path} for path in _matching(_several(asked), data, ignored))
+        yield from ({"": path} for path in _matching(several(asked), data, ignored))
         return
-    sides = {name: list(_matching(_several(p), data, ignored)) for name, p in asked.items()}
+    sides = {name: list(_matching(several(p), data, ignored)) for name, p in asked.items()}
     if len({len(paths) for paths in sides.values()}) > 1:
         counts = ", ".join(f"{name} {len(paths)}" for name, paths in sides.items())
         raise DataError(
@@ -123,8 +119,9 @@ def _together(asked: Files, data: Data, ignored: Counter[str]) -> Iterator[dict[
         yield dict(zip(sides, paths, strict=True))
 
 
-def _several(patterns: str | Sequence[str]) -> Sequence[str]:
-    return [patterns] if isinstance(patterns, str) else list(patterns)
+def several(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """A setting that may be one or many, as many."""
+    return (given,) if isinstance(given, str) else given or ()
 
 
 def _matching(patterns: Sequence[str], data: Data, ignored: Counter[str]) -> Iterator[Path]:
@@ -215,8 +212,9 @@ def _source_file(together: dict[str, Path], data: Data, role: SplitName | None) 
     else:
         file_format = "text" if column or data.pattern else _format_of(path) or "text"
     beside = tuple(_source_file({name: other}, data, role) for name, other in others)
-    size, changed_ns = path.stat().st_size, path.stat().st_mtime_ns
-    return SourceFile(path, file_format, compression, role, size, changed_ns, column, beside)
+    now = path.stat()
+    state = (now.st_size, now.st_mtime_ns)
+    return SourceFile(path, file_format, compression, role, *state, column, beside)
 
 
 def _not_there(path: Path) -> str:

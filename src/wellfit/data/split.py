@@ -24,9 +24,8 @@ _COUNTED_AT_ONCE = 1 << 21  # hashes held to count copies; of more documents, a 
 class Copies(NamedTuple):
     """Exact copies of documents, as counted."""
 
-    across: dict[
-        SplitName, int
-    ]  # documents of train (val) whose text is also in val or test (test)
+    # documents of train (val) whose text is also in val or test (test)
+    across: dict[SplitName, int]
     dropped: bool  # whether those were left out
     within: dict[SplitName, int]  # documents of a split whose text came before in the same split
     counted_frac: float  # share of all texts that `within` was counted over and scaled up from
@@ -60,69 +59,60 @@ def assign(table: Table, data: Data, *, cuts_documents: bool = True) -> Assignme
             cuts = _tail_cuts(table, split)
             codes = _by_tail(table, cuts, cuts_documents=cuts_documents)
         case FilesSplit() | ColumnSplit():
-            codes = np.concatenate([rows["asked"] for rows in table.chunks()])
+            codes = np.array(table.rows["asked"])
         case _:
             assert_never(data.split)
-    is_text = np.concatenate([rows["state"] == TEXT for rows in table.chunks()])
+    is_text = table.rows["state"] == TEXT
     left_out = int((is_text & (codes == OUT)).sum())
     codes[~is_text] = OUT
     has_test = data.split.test or (data.split.kind == "hash" and data.split.test_files)
     names: tuple[SplitName, ...] = ("train", "val", "test") if has_test else ("train", "val")
-    before = _counts(table, codes, cuts, names)
     across = _copies_across(table, codes, drop=data.duplicates == "drop")
     counts = _counts(table, codes, cuts, names)
     for name in names:
         if counts[name] == 0:
-            raise DataError(_empty(name, table, data, before))
-    within, counted_frac = _copies_within(table, codes, names)
-    copies = Copies(across, data.duplicates == "drop", within, counted_frac)
+            raise DataError(_empty(name, table, data, across))
+    copies = Copies(across, data.duplicates == "drop", *_copies_within(table, codes, names))
     return Assignment(codes, cuts, names, copies, left_out, max(counts.values()) > 1)
 
 
 def whole(table: Table) -> Assignment:
     """Everything in one split, ``test``: text that a finished model is measured on."""
-    states = np.concatenate([rows["state"] for rows in table.chunks()])
-    codes = np.where(states == TEXT, TEST, OUT).astype(np.uint8)
-    if not (codes == TEST).any():
+    if not table.n_texts:
         raise DataError(_no_text(table))
+    codes = np.where(table.rows["state"] == TEXT, np.uint8(TEST), np.uint8(OUT))
     copies = Copies({}, False, *_copies_within(table, codes, ["test"]))
-    return Assignment(codes, (), ("test",), copies, 0, int((codes == TEST).sum()) > 1)
+    return Assignment(codes, (), ("test",), copies, 0, table.n_texts > 1)
 
 
 def _by_hash(table: Table, split: HashSplit) -> npt.NDArray[np.uint8]:
     """Val takes the lowest hashes and test the highest, so each share moves its own border only."""
-    to_val, from_test = int(split.val * _HASHES), _HASHES - int(split.test * _HASHES)
-    parts = []
-    for rows in table.chunks():
-        codes = np.full(len(rows), TRAIN, dtype=np.uint8)
-        codes[rows["hash"] < np.uint64(to_val)] = VAL
-        if from_test < _HASHES:
-            codes[rows["hash"] >= np.uint64(from_test)] = TEST
-        codes[rows["asked"] == TEST] = TEST  # of test_files
-        parts.append(codes)
-    return np.concatenate(parts)
+    hashes, from_test = table.rows["hash"], _HASHES - int(split.test * _HASHES)
+    codes = np.full(len(hashes), TRAIN, dtype=np.uint8)
+    codes[hashes < np.uint64(int(split.val * _HASHES))] = VAL
+    if from_test < _HASHES:
+        codes[hashes >= np.uint64(from_test)] = TEST
+    codes[table.rows["asked"] == TEST] = TEST  # of test_files
+    return codes
 
 
 def _tail_cuts(table: Table, split: TailSplit) -> tuple[int, ...]:
     """In characters of the stream, rounded down as nanoGPT's ``data[:int(n*0.9)]`` is."""
-    n_chars = sum(int(_text_chars(rows).sum()) for rows in table.chunks())
+    n_chars = table.chars_before(len(table.rows))
     to_train = int(n_chars * (1 - split.val - split.test))
     return (to_train, int(n_chars * (1 - split.test))) if split.test else (to_train,)
 
 
 def _by_tail(table: Table, cuts: tuple[int, ...], *, cuts_documents: bool) -> npt.NDArray[np.uint8]:
-    parts, begin = [], 0
-    for rows in table.chunks():
-        ends = begin + np.cumsum(_text_chars(rows))
-        first = np.searchsorted(cuts, np.concatenate([[begin], ends[:-1]]), side="right")
-        last = np.searchsorted(cuts, ends - 1, side="right") if cuts_documents else first
-        parts.append(np.where(first == last, first, CUT).astype(np.uint8))
-        begin = int(ends[-1])
-    return np.concatenate(parts)
-
-
-def _text_chars(rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    return np.where(rows["state"] == TEXT, rows["chars"], 0).astype(np.int64)
+    codes = np.full(len(table.rows), TRAIN, dtype=np.uint8)
+    for code, cut in enumerate(cuts, TRAIN + 1):
+        row = table.row_at(cut)
+        codes[row + 1 :] = code
+        if table.chars_before(row) == cut:
+            codes[row:] = code
+        elif cuts_documents:
+            codes[row : row + 1] = CUT
+    return codes
 
 
 def _counts(
@@ -130,22 +120,18 @@ def _counts(
 ) -> dict[SplitName, int]:
     """Documents per split; one that is cut counts on each side."""
     counts = Counter({name: int((codes == CODES[name]).sum()) for name in names})
-    begin = 0
-    for first_row, rows in table.numbered_chunks():
-        ends = begin + np.cumsum(_text_chars(rows))
-        for at in np.flatnonzero(codes[first_row : first_row + len(rows)] == CUT).tolist():
-            start = ends[at] - rows["chars"][at].astype(np.int64)
-            counts.update(_sides(int(start), int(ends[at]), cuts, names))
-        begin = int(ends[-1])
+    for row in np.flatnonzero(codes == CUT).tolist():
+        start = table.chars_before(row)
+        parts = sides(start, start + int(table.rows["chars"][row]), cuts)
+        counts.update(names[code] for code, _, _ in parts)
     return dict(counts)
 
 
-def _sides(
-    start: int, end: int, cuts: tuple[int, ...], names: Sequence[SplitName]
-) -> list[SplitName]:
+def sides(start: int, end: int, cuts: Sequence[int]) -> list[tuple[int, int, int]]:
+    """A stretch of the stream taken apart at the cuts: of each part the split, begin and end."""
     borders = [start, *(min(max(cut, start), end) for cut in cuts), end]
-    pairs = zip(borders, borders[1:], strict=False)
-    return [name for name, (a, b) in zip(names, pairs, strict=True) if a < b]
+    pairs = enumerate(zip(borders, borders[1:], strict=False))
+    return [(code, a, b) for code, (a, b) in pairs if a < b]
 
 
 def _copies_across(
@@ -159,9 +145,9 @@ def _copies_across(
     steps: list[tuple[SplitName, int, list[int]]]
     steps = [("val", VAL, [TEST]), ("train", TRAIN, [VAL, TEST])]
     for name, code, kept in steps:
-        held = _sorted_hashes(table, codes, kept)
-        copies = []
-        for first, rows in table.numbered_chunks():
+        held = table.rows[["hash", "hash_more"]][np.isin(codes, kept)]
+        held, copies = held[np.argsort(held["hash"], kind="stable")], []
+        for first, rows in table.chunks():
             inside = np.flatnonzero(codes[first : first + len(rows)] == code)
             copies.append(first + inside[_among(held, rows[inside])])
         where = np.concatenate(copies)
@@ -169,17 +155,6 @@ def _copies_across(
         if drop:
             codes[where] = OUT
     return found
-
-
-def _sorted_hashes(
-    table: Table, codes: npt.NDArray[np.uint8], kept: Sequence[int]
-) -> npt.NDArray[Any]:
-    parts = [
-        rows[["hash", "hash_more"]][np.isin(codes[first : first + len(rows)], kept)]
-        for first, rows in table.numbered_chunks()
-    ]
-    held = np.concatenate(parts)
-    return held[np.argsort(held["hash"], kind="stable")]
 
 
 def _among(held: npt.NDArray[Any], rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -207,29 +182,23 @@ def _copies_within(
     """
     share = -(-len(codes) // _COUNTED_AT_ONCE)
     below = np.uint64((_HASHES - 1) // share)
-    repeated = {}
+    hashes, repeated = table.rows["hash"], {}
     for name in names:
-        parts = []
-        for first, rows in table.numbered_chunks():
-            inside = (codes[first : first + len(rows)] == CODES[name]) & (rows["hash"] <= below)
-            parts.append(rows["hash"][inside])
-        hashes = np.concatenate(parts)
-        hashes.sort()
-        repeated[name] = int((hashes[1:] == hashes[:-1]).sum()) * share
+        counted = np.sort(hashes[(codes == CODES[name]) & (hashes <= below)])
+        repeated[name] = int((counted[1:] == counted[:-1]).sum()) * share
     return repeated, 1 / share
 
 
-def _empty(name: SplitName, table: Table, data: Data, before: dict[SplitName, int]) -> str:
+def _empty(name: SplitName, table: Table, data: Data, across: dict[SplitName, int]) -> str:
     """Why a split has no document, and what to write instead."""
-    n_texts = sum(int((rows["state"] == TEXT).sum()) for rows in table.chunks())
-    if n_texts == 0:
+    if not table.n_texts:
         return _no_text(table)
-    if before[name]:
+    if across.get(name) and data.duplicates == "drop":
         return (
             f"every document of {name} has an exact copy in a split further from training, and "
             "was dropped. Check the split, or keep copies: data.duplicates=keep"
         )
-    return f"the {name} split is empty: {_why_empty(name, table, data, n_texts)}"
+    return f"the {name} split is empty: {_why_empty(name, table, data)}"
 
 
 def _no_text(table: Table) -> str:
@@ -239,9 +208,9 @@ def _no_text(table: Table) -> str:
     )
 
 
-def _why_empty(name: SplitName, table: Table, data: Data, n_texts: int) -> str:
+def _why_empty(name: SplitName, table: Table, data: Data) -> str:
     match data.split:
-        case HashSplit() if n_texts == 1:
+        case HashSplit() if table.n_texts == 1:
             return (
                 "the data is a single document, and a hash split sends whole documents. "
                 "Divide the text itself: data.split={kind: tail, val: 10%}"
@@ -249,8 +218,8 @@ def _why_empty(name: SplitName, table: Table, data: Data, n_texts: int) -> str:
         case HashSplit() as split:
             share = {"val": split.val, "test": split.test}.get(name, 1 - split.val - split.test)
             return (
-                f"of {n_texts} documents, a share of {share:.3g} came to none. Raise data.split."
-                f"{name if name != 'train' else 'val'}, make smaller documents "
+                f"of {table.n_texts} documents, a share of {share:.3g} came to none. Raise "
+                f"data.split.{name if name != 'train' else 'val'}, make smaller documents "
                 "(data.document=paragraph), or write data.split={kind: tail, val: 10%}"
             )
         case TailSplit():

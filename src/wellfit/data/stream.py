@@ -62,6 +62,16 @@ class Split:
         """Documents in the stream; one that a tail split cut in two counts in both splits."""
         return len(self.doc_starts)
 
+    @property
+    def are_examples(self) -> bool:
+        """Whether each document is an example of a task, and not plain text."""
+        return self.learned is not None or self.labels is not None
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each document.  Shapes: (n_documents,)."""
+        return np.diff(self.doc_starts, append=self.n_tokens)
+
     def gather(self, starts: npt.NDArray[np.int64], length: int) -> npt.NDArray[Any]:
         """``length`` tokens from each start, as (len(starts), length) of the stored type.
 

@@ -8,34 +8,28 @@ from __future__ import annotations
 import csv
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from typing import NamedTuple
 
 from wellfit.config import Data
-from wellfit.data.reading import (
-    LEAVE_OUT,
-    Bad,
-    OnRead,
-    blocks,
-    line_encoding,
-    lines_of,
-    place_in,
-    undecodable,
-)
+from wellfit.data.reading import Bad, OnRead, blocks, line_encoding, lines_of, too_long, undecodable
 from wellfit.data.records import Asked, Column, Record, check_columns, picked
 from wellfit.data.sources import SourceFile
 from wellfit.errors import DataError, need
 
 _ROWS_AT_ONCE = 256
 _TABS = "the columns are separated by tabs. Write data.format=tsv"
+_NOT_CSV = (
+    "the record that begins here is not csv ({}). A quote inside a quoted field is written "
+    'twice: ""; a table without quotes is data.format=tsv'
+)
 
 
 class Header(NamedTuple):
     """Which fields of a row are asked for, and how many a row has."""
 
     places: dict[str, int]  # by the name of the column
-    text: int | None  # place of the one that is the text, where it is asked for alone
-    value: int | None
     width: int
     named: bool  # the first row is names; else it is a record
 
@@ -50,19 +44,20 @@ def separated_records(
 
     Raises ``DataError`` when there is no such column: that is no fault of a single record.
     """
-    split: Callable[[Iterator[str]], Iterator[list[str]]]
-    split = _csv_rows(data.max_line) if file.format == "csv" else _tsv_rows
-    lines = _Counted(_table_lines(file, data, on_read))
-    rows, header = iter(split(iter(lines))), None
+    lines, header = _table_lines(file, data, on_read), None
+    csv.field_size_limit(max(data.max_line, 1 << 17))  # of the whole process; 131,072 by default
+    if file.format == "csv":
+        rows = csv.reader(lines, strict=True)
+    else:
+        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     while True:
-        number = lines.taken + 1
+        number = rows.line_num + 1
         try:
             row = next(rows)
         except StopIteration:
             return
         except csv.Error as e:  # the reader goes on with the next line
-            place = place_in(file, number)
-            yield Record(number, None, None, Bad("not csv", place, _not_csv(place, e)))
+            yield Record(number, Bad("not csv", _NOT_CSV.format(e)))
             continue
         if not row or row == [""]:
             continue
@@ -70,55 +65,13 @@ def separated_records(
             header = _header(file, row, asked)
             if header.named:
                 continue
-        yield _row(file, number, row, header)
-
-
-def _not_csv(place: str, error: csv.Error) -> str:
-    return (
-        f"{place}: the record that begins here is not csv ({error}). A quote inside a quoted "
-        f'field is written twice: ""; a table without quotes is data.format=tsv. {LEAVE_OUT}'
-    )
-
-
-def _row(file: SourceFile, number: int, row: Sequence[str], header: Header) -> Record:
-    fits = len(row) == header.width if header.named else len(row) > max(header.places.values())
-    if not fits:
-        place = place_in(file, number)
-        story = (
-            f"{place}: {len(row)} fields, and the first row of the file has {header.width}. "
-            f"{LEAVE_OUT}"
-        )
-        return Record(number, None, None, Bad("wrong number of fields", place, story))
-    value = row[header.value] if header.value is not None else None
-    if header.text is not None:
-        return Record(number, row[header.text], value, None)
-    return Record(number, {name: row[at] for name, at in header.places.items()}, value, None)
-
-
-class _Counted:
-    """An iterator of lines that knows how many it has given, for the csv module reads ahead."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self.lines = lines
-        self.taken = 0
-
-    def __iter__(self) -> Iterator[str]:
-        for line in self.lines:
-            self.taken += 1
-            yield line
-
-
-def _csv_rows(max_line: int) -> Callable[[Iterator[str]], Iterator[list[str]]]:
-    def rows(lines: Iterator[str]) -> Iterator[list[str]]:
-        csv.field_size_limit(max(max_line, 1 << 17))  # of the whole process; 131,072 is its default
-        return iter(csv.reader(lines, strict=True))
-
-    return rows
-
-
-def _tsv_rows(lines: Iterator[str]) -> Iterator[list[str]]:
-    for line in lines:
-        yield line.rstrip("\r\n").split("\t")
+        least = header.width if header.named else 1 + max(header.places.values())
+        if len(row) < least or (header.named and len(row) > least):
+            story = f"{len(row)} fields, and the first row of the file has {header.width}"
+            yield Record(number, Bad("wrong number of fields", story))
+        else:
+            found = {name: row[at] for name, at in header.places.items()}
+            yield picked(number, found, asked)
 
 
 def _table_lines(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[str]:
@@ -128,14 +81,14 @@ def _table_lines(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[str]
     """
     encoding = line_encoding(data.encoding)
     for run in lines_of(file, data.encoding, data.max_line, on_read):
-        if run.bad is not None:
-            raise DataError(run.bad.message.removesuffix(f" {LEAVE_OUT}"))
+        if not run.data:
+            raise DataError(f"{file.path}:{run.line}: {too_long(data.max_line)}")
         try:
             text = run.data.decode(encoding)
         except UnicodeDecodeError as e:
             if data.on_bad == "error":
-                story = undecodable(file, encoding, e, line=run.line, byte=run.byte).message
-                raise DataError(story) from None
+                bad = undecodable(file, encoding, e, line=run.line, byte=run.byte)
+                raise bad.error(file, run.line) from None
             text = run.data.decode(encoding, "surrogateescape")
         yield from io.StringIO(text, newline="")
 
@@ -149,9 +102,7 @@ def _header(file: SourceFile, row: Sequence[str], asked: Asked) -> Header:
             raise DataError(f"{file.path}:1: {_TABS}")
         wanted = (*wanted, *(Column(name, "data.text") for name in row))
     places = {c.name: _place_of(file, row, c.name, c.setting, named) for c in wanted}
-    text = places[asked.alone] if asked.alone is not None else None
-    value = places[asked.split] if asked.split is not None else None
-    return Header(places, text, value, len(row), named)
+    return Header(places, len(row), named)
 
 
 def _place_of(file: SourceFile, row: Sequence[str], name: str, setting: str, named: bool) -> int:
@@ -175,29 +126,18 @@ def parquet_records(file: SourceFile, asked: Asked, on_read: OnRead) -> Iterator
     """Rows of a parquet file, the columns asked for alone."""
     pyarrow = need("pyarrow", extra="data", why=f"reading {file.path}")
     parquet = need("pyarrow.parquet", extra="data", why=f"reading {file.path}")
-    with tempfile.TemporaryFile() as unpacked:
-        source: Any = str(file.path)
-        if file.compression:  # parquet is read from its end, so it must lie there whole
-            for block in blocks(file, on_read):
-                unpacked.write(block)
-            source = unpacked
+    with tempfile.TemporaryFile() if file.compression else nullcontext() as unpacked:
+        if unpacked is not None:  # parquet is read from its end, so it must lie there whole
+            unpacked.writelines(blocks(file, on_read))
         try:
-            with parquet.ParquetFile(source, pre_buffer=False) as table:
+            with parquet.ParquetFile(unpacked or file.path, pre_buffer=False) as table:
                 check_columns(file, table.schema_arrow.names, asked)
-                names = [c.name for c in asked.columns]
-                yield from _parquet_rows(file, table, None if asked.every else names, asked)
+                names = None if asked.every else list(dict.fromkeys(c.name for c in asked.columns))
+                batches = table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=names)
+                rows = (row for batch in batches for row in batch.to_pylist())
+                for number, row in enumerate(rows, 1):
+                    yield picked(number, row, asked)
         except (pyarrow.ArrowException, OSError) as e:
             raise DataError(f"{file.path} is not sound parquet: {e}") from None
     if not file.compression:
         on_read(file.n_bytes)
-
-
-def _parquet_rows(
-    file: SourceFile, table: Any, names: list[str] | None, asked: Asked
-) -> Iterator[Record]:
-    number = 0
-    columns = None if names is None else list(dict.fromkeys(names))
-    for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
-        for row in batch.to_pylist():
-            number += 1
-            yield picked(file, number, row, asked)

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
-from wellfit import config
 from wellfit.data.conversations import conversation_of
-from wellfit.data.reading import Bad
+from wellfit.data.reading import LEAVE_OUT, Bad
 from wellfit.data.sources import SourceFile, SplitName
 
 FILL_IN = "FILL_IN"
@@ -176,12 +175,13 @@ def _lines(*columns: str) -> str:
 
 def _messages(record: Mapping[str, Any], names: Mapping[str, str]) -> Guesses:
     for key in ("auto", *(names[name] for name in _TURNS if name in names)):
-        found = conversation_of(record, config.Chat(messages=key), "")
-        if not isinstance(found, Bad):
-            return {"task.messages": (key, f"the records are {found.form}")}
-        if found.kind != "no conversation":
-            story = found.message.removeprefix(": ")
-            return {"task.messages": ("auto", f"the first record is not used as it is: {story}")}
+        try:
+            form = conversation_of(record, key).form
+            return {"task.messages": (key, f"the records are {form}")}
+        except Bad as bad:
+            if bad.kind != "no conversation":
+                why = f"the first record is not used as it is: {bad}. {LEAVE_OUT}"
+                return {"task.messages": ("auto", why)}
     return {}
 
 

@@ -1,22 +1,13 @@
 """How text becomes tokens and back: char, byte, trained BPE, or any published tokenizer."""
 
-from wellfit.tokenizer.build import (
-    bpe_tokenizer,
-    byte_tokenizer,
-    char_tokenizer,
-    vocab_for_bytes,
-)
-from wellfit.tokenizer.codecs import Encoded
+from wellfit.tokenizer.build import bpe_tokenizer, byte_tokenizer, char_tokenizer, vocab_for_bytes
 from wellfit.tokenizer.hub import local_folder
-from wellfit.tokenizer.marked import Frame, Marked, encode_marked, ends_of_text, frame, markup
-from wellfit.tokenizer.saving import load_tokenizer
-from wellfit.tokenizer.tokenizer import END_OF_TEXT, Kind, Tokenizer
+from wellfit.tokenizer.loading import load_tokenizer
+from wellfit.tokenizer.marked import Marked, encode_marked, markup
+from wellfit.tokenizer.tokenizer import END_OF_TEXT, Tokenizer, ends_of_text, frame
 
 __all__ = [
     "END_OF_TEXT",
-    "Encoded",
-    "Frame",
-    "Kind",
     "Marked",
     "Tokenizer",
     "bpe_tokenizer",

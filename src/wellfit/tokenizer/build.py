@@ -9,9 +9,8 @@ import numpy as np
 import tokenizers
 
 from wellfit.errors import TokenizerError
-from wellfit.tokenizer.codecs import ByteCodec, char_codec, char_token_bytes, library_codec
-from wellfit.tokenizer.library import library_token_bytes
-from wellfit.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
+from wellfit.tokenizer.codecs import ByteCodec, CharCodec, char_codec, library_codec
+from wellfit.tokenizer.tokenizer import END_OF_TEXT, Kind, Tokenizer
 
 _BYTES = 256
 _LEAST_VOCAB, _MOST_VOCAB = 512, 65536
@@ -28,17 +27,19 @@ def char_tokenizer(texts: Iterable[str], *, separate: bool) -> Tokenizer:
         found.update(text)
     if not found:
         raise TokenizerError("there is no text to take characters from. Check data.path")
-    codec = char_codec("".join(sorted(found)))
-    n = len(codec.characters)
-    token_bytes = np.append(char_token_bytes(codec), [0] * separate).astype(np.int32)
-    return Tokenizer("char", n + separate, n if separate else None, token_bytes, codec)
+    return _with_end("char", char_codec("".join(sorted(found))), separate=separate)
 
 
 def byte_tokenizer(*, separate: bool) -> Tokenizer:
     """One token for each byte of UTF-8, and an end-of-document token if ``separate``."""
-    token_bytes = np.array([1] * _BYTES + [0] * separate, dtype=np.int32)
-    eos_id = _BYTES if separate else None
-    return Tokenizer("byte", _BYTES + separate, eos_id, token_bytes, ByteCodec())
+    return _with_end("byte", ByteCodec(), separate=separate)
+
+
+def _with_end(kind: Kind, codec: CharCodec | ByteCodec, *, separate: bool) -> Tokenizer:
+    sizes = codec.token_bytes()
+    if not separate:
+        return Tokenizer(kind, None, sizes, codec)
+    return Tokenizer(kind, len(sizes), np.append(sizes, np.int32(0)), codec)
 
 
 def vocab_for_bytes(n_bytes: int) -> int:
@@ -81,5 +82,4 @@ def bpe_tokenizer(
     library.add_special_tokens(special)
     codec = library_codec(library.to_str())
     eos_id = codec.library.token_to_id(END_OF_TEXT) if separate else None
-    token_bytes = library_token_bytes(codec)
-    return Tokenizer("bpe", len(token_bytes), eos_id, token_bytes, codec)
+    return Tokenizer("bpe", eos_id, codec.token_bytes(), codec)

@@ -7,10 +7,12 @@ than the general library, and their definition is two lines that cannot change w
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,8 @@ import tokenizers
 from wellfit.errors import TokenizerError
 
 _UNKNOWN = -1
+_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
+_WORD_START = "\u2581"  # how SentencePiece writes a space
 
 
 class Encoded(NamedTuple):
@@ -28,20 +32,77 @@ class Encoded(NamedTuple):
     lengths: npt.NDArray[np.int64]
 
 
+@final
 @dataclass(frozen=True, eq=False)
 class CharCodec:
-    """One id per character: its place in the sorted ``characters``."""
+    """One id per character: its place among the sorted characters, which are its definition."""
 
-    characters: str
+    definition: str
     id_of_code: npt.NDArray[np.int32]  # by code point, one longer than the highest; -1 is unknown
     code_of_id: npt.NDArray[np.uint32]
 
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Look every character up.  Raises ``TokenizerError`` for one that is not in the table."""
+        text = "".join(texts)
+        codes = _codes(text)
+        ids = self.id_of_code[np.minimum(codes, len(self.id_of_code) - 1)]
+        if ids.min(initial=0) == _UNKNOWN:
+            at = int(np.argmax(ids == _UNKNOWN))
+            raise TokenizerError(
+                f"character {text[at]!r} (U+{ord(text[at]):04X}) at offset {at} of the text is not "
+                f"among the {len(self.definition)} characters of this tokenizer. "
+                "A tokenizer that reads any text: tokenizer.kind=byte"
+            )
+        return Encoded(ids, np.fromiter(map(len, texts), np.int64, len(texts)))
 
+    def decode(self, ids: npt.NDArray[Any]) -> str:
+        """The characters of ids that are all below the number of characters."""
+        text: bytes = self.code_of_id[ids].astype("<u4").tobytes()
+        return text.decode("utf-32-le", "surrogatepass")
+
+    def token_bytes(self) -> npt.NDArray[np.int32]:
+        """UTF-8 bytes of each character."""
+        codes = self.code_of_id
+        return (1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)).astype(np.int32)
+
+    def library_json(self, end: str | None) -> str:
+        """Its tokenizer.json, ``end`` behind the characters: BPE without merges."""
+        library = _without_merges(list(self.definition), end)
+        library.decoder = tokenizers.decoders.Fuse()
+        return library.to_str()
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class ByteCodec:
     """One id per byte of UTF-8: its value."""
 
+    definition = ""
 
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """The UTF-8 bytes themselves."""
+        parts = [_utf8(text) for text in texts]
+        ids = np.frombuffer(b"".join(parts), dtype=np.uint8)
+        return Encoded(ids, np.fromiter(map(len, parts), np.int64, len(parts)))
+
+    def decode(self, ids: npt.NDArray[Any]) -> str:
+        """The text of bytes; what is not UTF-8 becomes U+FFFD, since a model may write anything."""
+        return ids.astype(np.uint8).tobytes().decode("utf-8", "replace")
+
+    def token_bytes(self) -> npt.NDArray[np.int32]:
+        """One byte for each token."""
+        return np.ones(256, dtype=np.int32)
+
+    def library_json(self, end: str | None) -> str:
+        """Its tokenizer.json, ``end`` behind the bytes: byte-level BPE without merges."""
+        library = _without_merges(byte_characters(), end)
+        steps = tokenizers.pre_tokenizers
+        library.pre_tokenizer = steps.ByteLevel(add_prefix_space=False, use_regex=False)
+        library.decoder = tokenizers.decoders.ByteLevel()
+        return library.to_str()
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class LibraryCodec:
     """A tokenizer of the ``tokenizers`` library, and the very text that defines it."""
@@ -49,12 +110,56 @@ class LibraryCodec:
     definition: str  # tokenizer.json as read or first written: a later library may word it anew
     library: tokenizers.Tokenizer
 
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """All texts at once, on every core."""
+        done = self.library.encode_batch_fast(list(texts), add_special_tokens=False)
+        parts = [one.ids for one in done]
+        lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+        ids = np.fromiter(chain.from_iterable(parts), np.uint32, int(lengths.sum()))
+        return Encoded(ids, lengths)
+
+    def decode(self, ids: npt.NDArray[Any]) -> str:
+        """The text of ids, special tokens by their names."""
+        text: str = self.library.decode(ids.tolist(), skip_special_tokens=False)
+        return text
+
+    def token_bytes(self) -> npt.NDArray[np.int32]:
+        """UTF-8 bytes that each token stands for; 0 for special tokens, which are not text.
+
+        Byte-level vocabularies write each byte as one character, so there the length is exact;
+        SentencePiece's write a space as U+2581 and lone bytes as ``<0x0A>``; WordPiece's ``##``
+        is no text.  (The space that WordPiece drops between words is counted nowhere.)
+        """
+        vocab = self.library.get_vocab(with_added_tokens=True)
+        added = self.library.get_added_tokens_decoder()
+        defined = json.loads(self.definition)
+        by_bytes = "ByteLevel" in _types(defined.get("pre_tokenizer"), defined.get("decoder"))
+        continues = (defined.get("model") or {}).get("continuing_subword_prefix") or ""
+        sizes = np.zeros(max(vocab.values(), default=-1) + 1, dtype=np.int32)
+        for token, at in vocab.items():
+            if at in added:
+                sizes[at] = 0 if added[at].special else len(token.encode())
+            elif by_bytes:
+                sizes[at] = len(token)
+            elif _BYTE_TOKEN.fullmatch(token):
+                sizes[at] = 1
+            else:
+                plain = token.removeprefix(continues).replace(_WORD_START, " ")
+                sizes[at] = len(plain.encode("utf-8", "replace"))
+        return sizes
+
+    def library_json(self, end: str | None) -> str:
+        """Its own definition, which has the end of a text in it."""
+        return self.definition
+
+
+Codec: TypeAlias = CharCodec | ByteCodec | LibraryCodec
+
 
 def char_codec(characters: str) -> CharCodec:
     """The table of a sorted string of distinct characters."""
     codes = _codes(characters)
-    top = int(codes.max(initial=0))
-    id_of_code = np.full(top + 2, _UNKNOWN, dtype=np.int32)
+    id_of_code = np.full(int(codes.max(initial=0)) + 2, _UNKNOWN, dtype=np.int32)
     id_of_code[codes] = np.arange(len(codes), dtype=np.int32)
     return CharCodec(characters, id_of_code, codes)
 
@@ -72,52 +177,48 @@ def library_codec(definition: str) -> LibraryCodec:
     return LibraryCodec(definition, library)
 
 
-def encode_chars(codec: CharCodec, texts: Sequence[str]) -> Encoded:
-    """Look every character up in the table.  Raises ``TokenizerError`` for one not in it."""
-    text = "".join(texts)
-    codes = _codes(text)
-    ids = codec.id_of_code[np.minimum(codes, len(codec.id_of_code) - 1)]
-    if ids.min(initial=0) == _UNKNOWN:
-        at = int(np.argmax(ids == _UNKNOWN))
-        raise TokenizerError(
-            f"character {text[at]!r} (U+{ord(text[at]):04X}) at offset {at} of the text is not "
-            f"among the {len(codec.characters)} characters of this tokenizer. "
-            "A tokenizer that reads any text: tokenizer.kind=byte"
-        )
-    return Encoded(ids, np.fromiter(map(len, texts), np.int64, len(texts)))
+def framed(definition: str, before: Sequence[int], after: Sequence[int]) -> str:
+    """A tokenizer.json that puts these tokens round a text, where special tokens are asked for.
+
+    They replace what stood there, which may only have trimmed where tokens say they are.
+    """
+    library = tokenizers.Tokenizer.from_str(definition)
+    first, last = ([(library.id_to_token(i), i) for i in ids] for ids in (before, after))
+    library.post_processor = tokenizers.processors.TemplateProcessing(
+        single=[*(name for name, _ in first), "$A", *(name for name, _ in last)],
+        special_tokens=[*first, *last],
+    )
+    return library.to_str()
 
 
-def encode_bytes(texts: Sequence[str]) -> Encoded:
-    """The UTF-8 bytes themselves."""
-    parts = [_utf8(text) for text in texts]
-    ids = np.frombuffer(b"".join(parts), dtype=np.uint8)
-    return Encoded(ids, np.fromiter(map(len, parts), np.int64, len(parts)))
+def byte_characters() -> list[str]:
+    """The character that stands for each byte in byte-level vocabularies.
+
+    Printable bytes stand for themselves; the others follow from U+0100 in order.
+    Source: GPT-2's encoder.py, ``bytes_to_unicode``.
+    """
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(0x100, 0x200))
+    return [chr(b) if b in printable else chr(next(others)) for b in range(256)]
 
 
-def encode_by_library(codec: LibraryCodec, texts: Sequence[str]) -> Encoded:
-    """All texts at once, on every core."""
-    done = codec.library.encode_batch_fast(list(texts), add_special_tokens=False)
-    parts = [one.ids for one in done]
-    lengths = np.fromiter(map(len, parts), np.int64, len(parts))
-    ids = np.fromiter(chain.from_iterable(parts), np.uint32, int(lengths.sum()))
-    return Encoded(ids, lengths)
+def _without_merges(characters: list[str], end: str | None) -> tokenizers.Tokenizer:
+    """BPE spells a word by its characters and then merges; without merges it stays at those."""
+    vocab = {character: i for i, character in enumerate(characters)}
+    library = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, []))
+    if end is not None:
+        library.add_special_tokens([end])
+    return library
 
 
-def decode_chars(codec: CharCodec, ids: npt.NDArray[Any]) -> str:
-    """The characters of ids that are all below the number of characters."""
-    text: bytes = codec.code_of_id[ids].astype("<u4").tobytes()
-    return text.decode("utf-32-le", "surrogatepass")
-
-
-def decode_bytes(ids: npt.NDArray[Any]) -> str:
-    """The text of bytes; what is not UTF-8 becomes U+FFFD, since a model may write anything."""
-    return ids.astype(np.uint8).tobytes().decode("utf-8", "replace")
-
-
-def char_token_bytes(codec: CharCodec) -> npt.NDArray[np.int32]:
-    """UTF-8 bytes of each character."""
-    codes = codec.code_of_id
-    return (1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)).astype(np.int32)
+def _types(*parts: Any) -> set[str]:
+    """The ``type`` of every step in parts of a tokenizer.json, sequences taken apart."""
+    found: set[str] = set()
+    for part in parts:
+        if isinstance(part, dict):
+            found.add(str(part.get("type")))
+            found |= _types(*part.get("pretokenizers", []), *part.get("decoders", []))
+    return found
 
 
 def _codes(text: str) -> npt.NDArray[np.uint32]:

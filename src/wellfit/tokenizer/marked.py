@@ -1,10 +1,10 @@
-"""What a tokenizer puts round a text, and texts whose markup is tokens."""
+"""Texts whose markup is tokens."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
@@ -17,13 +17,6 @@ from wellfit.tokenizer.codecs import LibraryCodec
 from wellfit.tokenizer.tokenizer import END_OF_TEXT, Tokenizer
 
 
-class Frame(NamedTuple):
-    """The ids that come before and after every single text, such as <s>, or [CLS] and [SEP]."""
-
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-
-
 class Marked(NamedTuple):
     """The ids of marked texts, one text after the other, and the characters each stands for."""
 
@@ -31,24 +24,6 @@ class Marked(NamedTuple):
     lengths: npt.NDArray[np.int64]  # (n_texts,)
     begins: npt.NDArray[np.int64]  # (n_ids,) counted in its own text
     ends: npt.NDArray[np.int64]  # (n_ids,)
-
-
-def frame(tokenizer: Tokenizer) -> Frame:
-    """What the models of a published tokenizer were trained to see round a text."""
-    if not isinstance(tokenizer.codec, LibraryCodec):
-        return Frame((), ())
-    probe = tokenizer.codec.library.encode("a", add_special_tokens=True)
-    texts = [at for at, is_special in enumerate(probe.special_tokens_mask) if not is_special]
-    if not texts:
-        return Frame((), ())
-    return Frame(tuple(probe.ids[: texts[0]]), tuple(probe.ids[texts[-1] + 1 :]))
-
-
-def ends_of_text(tokenizer: Tokenizer) -> Frame:
-    """The same round a text that gets a label: where nothing ends it, its end-of-text token."""
-    before, after = frame(tokenizer)
-    eos = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
-    return Frame(before, after or eos)
 
 
 def markup(tokenizer: Tokenizer) -> dict[str, int]:
@@ -83,26 +58,22 @@ def _marked_library(definition: str) -> tokenizers.Tokenizer:
 
 def _encode_plain(tokenizer: Tokenizer, texts: Sequence[str]) -> Marked:
     """For characters and bytes: the ids of each character, and the end of text."""
-    codes, places, lengths = [], [], []
-    for text in texts:
-        at = n_ids = 0
-        for part in re.split(f"({re.escape(END_OF_TEXT)})", text):
-            if part == END_OF_TEXT and tokenizer.eos_id is not None:
-                codes.append(np.array([tokenizer.eos_id]))
-                places.append(np.array([[at, at + len(part)]]))
-            else:
-                codes.append(tokenizer.encode(part))
-                begins = np.repeat(np.arange(at, at + len(part)), _ids_each(tokenizer, part))
-                places.append(np.stack([begins, begins + 1], axis=1))
-            at, n_ids = at + len(part), n_ids + len(codes[-1])
-        lengths.append(n_ids)
-    begins, ends = np.concatenate(places).astype(np.int64).T
-    ids = np.concatenate(codes).astype(tokenizer.dtype)
-    return Marked(ids, np.array(lengths, dtype=np.int64), begins, ends)
+    runs = [list(_runs(tokenizer, text)) for text in texts]
+    lengths = [sum(len(ids) for ids, _, _ in of_text) for of_text in runs]
+    ids, begins, ends = map(np.concatenate, zip(*chain.from_iterable(runs), strict=True))
+    return Marked(ids.astype(tokenizer.dtype), np.array(lengths, dtype=np.int64), begins, ends)
 
 
-def _ids_each(tokenizer: Tokenizer, text: str) -> npt.NDArray[np.int64]:
-    """How many ids each character has."""
-    if tokenizer.kind == "char" or text.isascii():
-        return np.ones(len(text), dtype=np.int64)
-    return np.fromiter((len(character.encode()) for character in text), np.int64, len(text))
+def _runs(tokenizer: Tokenizer, text: str) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+    """Between ends of text, and these too: the ids, and where their characters begin and end."""
+    at = 0
+    for part in re.split(f"({re.escape(END_OF_TEXT)})", text):
+        if part == END_OF_TEXT and tokenizer.eos_id is not None:
+            yield np.array([tokenizer.eos_id]), np.array([at]), np.array([at + len(part)])
+        else:
+            ids = tokenizer.encode(part)
+            is_one_each = len(ids) == len(part)
+            sizes = 1 if is_one_each else [len(character.encode()) for character in part]
+            begins = np.repeat(np.arange(at, at + len(part)), sizes)
+            yield ids, begins, begins + 1
+        at += len(part)

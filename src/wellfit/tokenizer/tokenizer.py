@@ -7,28 +7,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, assert_never, final
+from typing import Any, Literal, NamedTuple, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
-from wellfit.tokenizer.codecs import (
-    ByteCodec,
-    CharCodec,
-    Encoded,
-    LibraryCodec,
-    decode_bytes,
-    decode_chars,
-    encode_by_library,
-    encode_bytes,
-    encode_chars,
-)
+from wellfit.tokenizer.codecs import CharCodec, Codec, Encoded, LibraryCodec, framed
 
 Kind: TypeAlias = Literal["char", "byte", "bpe", "pretrained"]
-Codec: TypeAlias = CharCodec | ByteCodec | LibraryCodec
 
 END_OF_TEXT = "<|endoftext|>"
 """How the end-of-document token is written; in a document these characters are only text."""
+
+OURS = "wellfit_tokenizer.json"
+DEFINITION = "tokenizer.json"
+SETTINGS = "tokenizer_config.json"
+TEMPLATE = "chat_template.jinja"
+_NO_LIMIT = int(1e30)  # what transformers writes when a tokenizer has no longest text
 
 
 @final
@@ -40,13 +35,17 @@ class Tokenizer:
     """
 
     kind: Kind
-    vocab_size: int
     eos_id: int | None
     # UTF-8 bytes that each token stands for, 0 for the end of a document
     token_bytes: npt.NDArray[np.int32] = field(repr=False)
     codec: Codec = field(repr=False)
     # published files that are saved along
     files: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are, the end of a document among them."""
+        return len(self.token_bytes)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -56,16 +55,7 @@ class Tokenizer:
     @property
     def fingerprint(self) -> str:
         """sha256, in hex, of all that decides which ids a text becomes."""
-        match self.codec:
-            case CharCodec(characters=characters):
-                defined = characters
-            case ByteCodec():
-                defined = ""
-            case LibraryCodec(definition=definition):
-                defined = definition
-            case _:
-                assert_never(self.codec)
-        parts = json.dumps([self.kind, self.vocab_size, self.eos_id, defined])
+        parts = json.dumps([self.kind, self.vocab_size, self.eos_id, self.codec.definition])
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def encode(self, text: str) -> npt.NDArray[Any]:
@@ -79,16 +69,8 @@ class Tokenizer:
 
     def encode_joined(self, texts: Sequence[str]) -> Encoded:
         """The ids of each text, one text after the other in a single array."""
-        match self.codec:
-            case CharCodec():
-                encoded = encode_chars(self.codec, texts)
-            case ByteCodec():
-                encoded = encode_bytes(texts)
-            case LibraryCodec():
-                encoded = encode_by_library(self.codec, texts)
-            case _:
-                assert_never(self.codec)
-        return Encoded(encoded.ids.astype(self.dtype, copy=False), encoded.lengths)
+        ids, lengths = self.codec.encode(texts)
+        return Encoded(ids.astype(self.dtype, copy=False), lengths)
 
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
         """The text of ids; an end of document shows as its name, such as ``<|endoftext|>``.
@@ -102,23 +84,63 @@ class Tokenizer:
             found = found[found < self.vocab_size]
         if found.size and not 0 <= found.min() <= found.max() < self.vocab_size:
             raise ValueError(f"ids {found.min()}..{found.max()} outside 0..{self.vocab_size - 1}")
-        if isinstance(self.codec, LibraryCodec):
-            text: str = self.codec.library.decode(found.tolist(), skip_special_tokens=False)
-            return text
-        ends = np.flatnonzero(found == self.eos_id) if self.eos_id is not None else ()
-        return END_OF_TEXT.join(
-            self._decode_plain(part[skip:])
-            for skip, part in zip([0] + [1] * len(ends), np.split(found, ends), strict=True)
-        )
-
-    def _decode_plain(self, ids: npt.NDArray[np.int64]) -> str:
-        assert not isinstance(self.codec, LibraryCodec), self.kind
-        if isinstance(self.codec, CharCodec):
-            return decode_chars(self.codec, ids)
-        return decode_bytes(ids)
+        if isinstance(self.codec, LibraryCodec) or self.eos_id is None:
+            return self.codec.decode(found)
+        first, *others = np.split(found, np.flatnonzero(found == self.eos_id))
+        return END_OF_TEXT.join(map(self.codec.decode, [first, *(ids[1:] for ids in others)]))
 
     def save(self, folder: Path, *, labelled: bool = False) -> None:
-        """Write files that ``load_tokenizer`` and transformers' ``AutoTokenizer`` both read."""
-        from wellfit.tokenizer.saving import save_tokenizer
+        """Write files that ``load_tokenizer`` and transformers' ``AutoTokenizer`` both read.
 
-        save_tokenizer(self, folder, labelled=labelled)
+        They are tokenizer.json, tokenizer_config.json and our own wellfit_tokenizer.json.  Where
+        texts are ``labelled``, transformers too then reads them with the end that is theirs.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        ours: dict[str, Any] = {"format": 1, "kind": self.kind, "eos_id": self.eos_id}
+        if isinstance(self.codec, CharCodec):
+            ours["characters"] = self.codec.definition
+        # what transformers must know: take the text as it stands, and show it as it stands
+        settings: dict[str, Any] = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": _NO_LIMIT,
+        }
+        end = None if self.eos_id is None else END_OF_TEXT
+        settings |= {} if end is None else {"eos_token": end}
+        # in a chat the names of special tokens are those tokens, or its template could write none
+        settings["split_special_tokens"] = TEMPLATE not in self.files
+        definition = self.codec.library_json(end)
+        if labelled and ends_of_text(self) != frame(self):
+            definition = framed(definition, *ends_of_text(self))
+        files = {SETTINGS: _json(settings), **self.files}
+        files |= {DEFINITION: definition, OURS: _json(ours)}
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+class Frame(NamedTuple):
+    """The ids that come before and after every single text, such as <s>, or [CLS] and [SEP]."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+def frame(tokenizer: Tokenizer) -> Frame:
+    """What the models of a published tokenizer were trained to see round a text."""
+    if isinstance(tokenizer.codec, LibraryCodec):
+        probe = tokenizer.codec.library.encode("a", add_special_tokens=True)
+        texts = [at for at, is_special in enumerate(probe.special_tokens_mask) if not is_special]
+        if texts:
+            return Frame(tuple(probe.ids[: texts[0]]), tuple(probe.ids[texts[-1] + 1 :]))
+    return Frame((), ())
+
+
+def ends_of_text(tokenizer: Tokenizer) -> Frame:
+    """The same round a text that gets a label: where nothing ends it, its end-of-text token."""
+    before, after = frame(tokenizer)
+    eos = () if tokenizer.eos_id is None else (tokenizer.eos_id,)
+    return Frame(before, after or eos)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2) + "\n"

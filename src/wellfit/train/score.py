@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from wellfit.config import Recipe, recipe_from_dict
-from wellfit.data import Blocks, Prepared, Split, eval_blocks, prepare_for_eval
+from wellfit.data import Blocks, Prepared, Split, eval_blocks, prepare
 from wellfit.errors import ConfigError, RunError
 from wellfit.evaluate import Measure
 from wellfit.evaluate.benchmarks import BenchmarkName, answered, read_benchmark
@@ -62,7 +62,7 @@ def score_text(target: Path, text: Path, *, stride: int | None = None) -> dict[s
     plain = recipe_from_dict({"data.path": str(text), "train.budget": "1 step"})
     recipe = opened.recipe or plain
     data = recipe.data.model_copy(update={"path": str(text)})
-    found = prepare_for_eval(data, opened.tokenizer, task=recipe.task, labels=opened.labels)
+    found = prepare(data, opened.tokenizer, task=recipe.task, labels=opened.labels)
     if stride is not None:
         _check_slides(found.splits["test"], opened.model, stride)
         evaluation = _strided(found, opened.model, "test", stride, opened.step or 0)

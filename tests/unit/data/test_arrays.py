@@ -31,7 +31,7 @@ def test_each_object_of_the_list_is_a_record(tmp_path, indent):
 
 def test_records_are_numbered_since_lines_say_nothing(tmp_path):
     path = write(tmp_path / "a.json", '[{"text": "one"}, {"text": 3}]')
-    assert "a.json: record 2: there is int '3' where the text should be" in raised(path)
+    assert "a.json: record 2: there is int '3' where the text of 'text' should be" in raised(path)
     assert read(path, on_bad="skip") == ["one", "BAD no text"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.corpora import examples, learned, spelled, write, write_jsonl
 from wellfit import config
-from wellfit.data import chat, end_of_answer, prepare_for_eval, render_prompt
+from wellfit.data import chat, end_of_answer, prepare, render_prompt
 from wellfit.errors import DataError, TokenizerError
 from wellfit.tokenizer import byte_tokenizer, char_tokenizer
 
@@ -132,7 +132,7 @@ def test_bad_text_anywhere_in_a_conversation_is_bad(tmp_path):
 
 
 def test_batches_keep_the_order_and_the_places(tmp_path, monkeypatch):
-    monkeypatch.setattr("wellfit.data.spoken._AT_ONCE", 3)
+    monkeypatch.setattr("wellfit.data.examples._AT_ONCE", 3)
     records = [talk(i) if i % 4 else {"text": "none"} for i in range(20)]
     found = made(tmp_path, *records, on_bad="skip")
     numbers = [n for split in found.splits.values() for n in split.places[:, 1].tolist()]
@@ -172,7 +172,7 @@ def test_a_finished_model_is_asked_in_its_own_template(tmp_path):
     path = write(tmp_path / "t.jinja", "{% for m in messages %}<{{ m.content }}>{% endfor %}")
     trained = made(tmp_path, task=config.Chat(template=str(path)))
     data = config.Data(path=str(tmp_path / "a.jsonl"))
-    found = prepare_for_eval(data, trained.tokenizer, task=config.Chat(), cache=tmp_path / "c")
+    found = prepare(data, trained.tokenizer, task=config.Chat(), cache=tmp_path / "c")
     assert spelled(found, "test")[0] == "<q0><a0><|endoftext|>"
 
 
@@ -180,10 +180,8 @@ def test_an_answer_needs_an_end(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", talk(0))
     data = config.Data(path=str(path))
     with pytest.raises(TokenizerError, match="ends an answer with no special token"):
-        prepare_for_eval(
-            data, byte_tokenizer(separate=False), task=config.Chat(), cache=tmp_path / "c"
-        )
+        prepare(data, byte_tokenizer(separate=False), task=config.Chat(), cache=tmp_path / "c")
     with pytest.raises(TokenizerError, match=r"a.jsonl:1: character 'z'"):
         path = write_jsonl(tmp_path / "a.jsonl", talk(0, answer="z"))
         known = char_tokenizer([chat.CHATML + "abq01"], separate=True)
-        prepare_for_eval(data, known, task=config.Chat(), cache=tmp_path / "c")
+        prepare(data, known, task=config.Chat(), cache=tmp_path / "c")

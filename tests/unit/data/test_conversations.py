@@ -7,7 +7,7 @@ import json
 import pytest
 
 from wellfit import config
-from wellfit.data.conversations import Conversation, conversation_of
+from wellfit.data.conversations import conversation_of
 from wellfit.data.reading import Bad
 
 USER, ANSWER = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
@@ -15,13 +15,11 @@ CALL = {"name": "add", "arguments": {"x": 1}}
 
 
 def read(found, **fields):
-    return conversation_of(found, config.Chat(**fields), "a.jsonl:1")
+    return conversation_of(found, config.Chat(**fields).messages)
 
 
 def messages(found, **fields):
-    made = read(found, **fields)
-    assert isinstance(made, Conversation), made
-    return made.messages
+    return read(found, **fields).messages
 
 
 @pytest.mark.parametrize(
@@ -135,10 +133,9 @@ def test_the_key_of_the_turns_can_be_named():
     ],
 )
 def test_what_is_no_conversation_is_bad(found, kind, says):
-    made = read(found)
-    assert isinstance(made, Bad) and made.kind == kind
-    assert says in made.message and made.message.startswith("a.jsonl:1: ")
-    assert made.message.endswith("data.on_bad=skip")
+    with pytest.raises(Bad) as caught:
+        read(found)
+    assert caught.value.kind == kind and says in str(caught.value)
 
 
 def test_what_the_assistant_says_is_not_given():

@@ -8,11 +8,11 @@ import pytest
 from tests.corpora import data_of, write_jsonl
 from wellfit import config
 from wellfit.data import find_sources
-from wellfit.data.coding import beside_tokens
+from wellfit.data.coding import coding, files_of
 from wellfit.data.documents import scan
 from wellfit.data.encode import Corpus, encode, parts_of
 from wellfit.data.examples import form_of
-from wellfit.data.shards import Shards, beside_file, starts_file, token_file
+from wellfit.data.shards import Shards, plain_files, split_file
 from wellfit.data.split import assign
 from wellfit.tokenizer import byte_tokenizer
 
@@ -32,7 +32,9 @@ def corpus(tmp_path):
 
 def found(corpus, position=0):
     parts = parts_of(corpus, lambda _: None, position=position)
-    return [(part.position, part.split, part.text, part.begins, part.ends) for part in parts]
+    return [
+        (part.position, part.split, part.piece.text, part.begins, part.piece.ends) for part in parts
+    ]
 
 
 def test_parts_say_where_they_stand_and_whose_they_are(corpus):
@@ -62,7 +64,7 @@ def test_encoding_gives_the_same_files_from_any_commit(corpus, tmp_path, monkeyp
 
     def run(folder, stop_after):
         folder.mkdir(exist_ok=True)
-        with Shards(folder, ["train", "val"], tokenizer.dtype) as shards:
+        with Shards(folder, ["train", "val"], plain_files(tokenizer.dtype)) as shards:
             commits = 0
             real = shards.commit
 
@@ -74,12 +76,9 @@ def test_encoding_gives_the_same_files_from_any_commit(corpus, tmp_path, monkeyp
                     raise KeyboardInterrupt
 
             shards.commit = commit
-            encode(corpus, tokenizer, shards, lambda _: None, separate=True)
-        return [
-            path(folder, n).read_bytes()
-            for n in ("train", "val")
-            for path in (token_file, starts_file)
-        ]
+            encode(corpus, tokenizer, None, shards, lambda _: None, separate=True)
+        kinds = ("tokens", "starts")
+        return [split_file(folder, n, k).read_bytes() for n in ("train", "val") for k in kinds]
 
     whole = run(tmp_path / "whole", 0)
     commits = len((tmp_path / "whole" / "journal.jsonl").read_text().splitlines())
@@ -112,11 +111,12 @@ def test_examples_give_the_same_files_from_any_commit(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     table = scan(sources, data, tmp_path / "work", lambda _: None, characters=False, form=form)
     corpus = Corpus(sources, data, table, assign(table, data, cuts_documents=False), form)
-    tokenizer, kinds = byte_tokenizer(separate=True), beside_tokens(form, {})
+    tokenizer = byte_tokenizer(separate=True)
+    how, files = coding(form, tokenizer, {}), files_of(form, tokenizer.dtype, {})
 
     def run(folder, stop_after):
         folder.mkdir(exist_ok=True)
-        with Shards(folder, ["train", "val"], tokenizer.dtype, kinds) as shards:
+        with Shards(folder, ["train", "val"], files) as shards:
             commits, real = [], shards.commit
 
             def commit(position):
@@ -126,10 +126,10 @@ def test_examples_give_the_same_files_from_any_commit(tmp_path, monkeypatch):
                     raise KeyboardInterrupt
 
             shards.commit = commit
-            encode(corpus, tokenizer, shards, lambda _: None, separate=True)
-        files = [path(folder, n) for n in ("train", "val") for path in (token_file, starts_file)]
-        files += [beside_file(folder, n, kind) for n in ("train", "val") for kind in kinds]
-        return [path.read_bytes() for path in files]
+            encode(corpus, tokenizer, how, shards, lambda _: None, separate=True)
+        return {
+            (n, k): split_file(folder, n, k).read_bytes() for n in ("train", "val") for k in files
+        }
 
     whole = run(tmp_path / "whole", 0)
     commits = len((tmp_path / "whole" / "journal.jsonl").read_text().splitlines())
@@ -138,9 +138,9 @@ def test_examples_give_the_same_files_from_any_commit(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / str(stop), stop)
         # what was not vouched for may lie there half
-        with beside_file(tmp_path / str(stop), "train", "learned").open("ab") as torn:
+        with split_file(tmp_path / str(stop), "train", "learned").open("ab") as torn:
             torn.write(b"\1")
         # interrupted after any commit and run again: tokens, what is learned, and the places
         assert run(tmp_path / str(stop), 0) == whole
-    learned = np.frombuffer(whole[4], dtype=np.bool_)
+    learned = np.frombuffer(whole["train", "learned"], dtype=np.bool_)
     assert learned.sum() == len("1 2 33 11".replace(" ", "")) + 4

@@ -8,7 +8,7 @@ import pytest
 from tests.corpora import examples, learned, spelled, write, write_jsonl
 from wellfit import config
 from wellfit.config.task import Focal
-from wellfit.data import Labels, find_sources, prepare_for_eval
+from wellfit.data import Labels, find_sources, prepare
 from wellfit.errors import DataError, TokenizerError
 from wellfit.tokenizer import byte_tokenizer
 
@@ -314,17 +314,15 @@ def test_a_finished_model_keeps_its_labels(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", *labelled("b", "c", "b"))
     tokenizer, known = byte_tokenizer(separate=True), Labels(("a", "b", "c"))
     data = config.Data(path=str(path))
-    found = prepare_for_eval(data, tokenizer, task=CLASSIFY, labels=known, cache=tmp_path / "c")
+    found = prepare(data, tokenizer, task=CLASSIFY, labels=known, cache=tmp_path / "c")
     # its own numbers, also of a label that is not there
     assert found.labels == known and found.splits["test"].labels[:, 0].tolist() == [1, 2, 1]
     assert found.audit["examples"]["labels"]["test"] == {"a": 0, "b": 2, "c": 1}
     with pytest.raises(DataError, match=r"a.jsonl:2: the model has no label 'c'; its labels are"):
-        prepare_for_eval(
-            data, tokenizer, task=CLASSIFY, labels=Labels(("a", "b")), cache=tmp_path / "c"
-        )
+        prepare(data, tokenizer, task=CLASSIFY, labels=Labels(("a", "b")), cache=tmp_path / "c")
     numbers = Labels(("label",), False, (3.0,), (2.0,))
     path = write_jsonl(tmp_path / "b.jsonl", *labelled(1, 5))
-    found = prepare_for_eval(
+    found = prepare(
         config.Data(path=str(path)), tokenizer, task=REGRESS, labels=numbers, cache=tmp_path / "c"
     )
     # and its own scale
@@ -334,7 +332,7 @@ def test_a_finished_model_keeps_its_labels(tmp_path):
 def test_a_completion_needs_an_end(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", {"prompt": "a", "completion": "b"})
     with pytest.raises(TokenizerError, match="no end-of-text token to end a completion with"):
-        prepare_for_eval(
+        prepare(
             config.Data(path=str(path)),
             byte_tokenizer(separate=False),
             task=COMPLETE,
@@ -349,7 +347,7 @@ def test_an_unknown_character_is_told_with_its_place(tmp_path):
         tmp_path / "a.jsonl", {"prompt": "a", "completion": "b"}, {"prompt": "a", "completion": "z"}
     )
     with pytest.raises(TokenizerError, match=r"a.jsonl:2: character 'z'"):
-        prepare_for_eval(
+        prepare(
             config.Data(path=str(path)),
             char_tokenizer(["ab"], separate=True),
             task=COMPLETE,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.corpora import data_of, prepared, spelled, write, write_jsonl
 from wellfit import config
-from wellfit.data import prepare, prepare_for_eval
+from wellfit.data import prepare
 from wellfit.data import prepared as prepared_module
 from wellfit.errors import DataError, TokenizerError
 from wellfit.tokenizer import byte_tokenizer, char_tokenizer
@@ -207,7 +207,7 @@ def test_the_audit_counts_everything(tmp_path):
 
 def test_text_for_a_finished_model_is_one_split(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", {"text": "one"}, {"text": "two"})
-    made = prepare_for_eval(data_of(path), byte_tokenizer(separate=True), cache=tmp_path / "cache")
+    made = prepare(data_of(path), byte_tokenizer(separate=True), cache=tmp_path / "cache")
     # all of it, whatever the recipe's split, in the model's own tokens
     assert list(made.splits) == ["test"]
     assert spelled(made, "test") == ["one" + END, "two" + END]
@@ -215,7 +215,7 @@ def test_text_for_a_finished_model_is_one_split(tmp_path):
 
 def test_a_model_of_an_endless_stream_reads_documents_without_ends(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", {"text": "one"}, {"text": "two"})
-    made = prepare_for_eval(data_of(path), byte_tokenizer(separate=False), cache=tmp_path / "cache")
+    made = prepare(data_of(path), byte_tokenizer(separate=False), cache=tmp_path / "cache")
     # it knows no end of text, so none is put in; where documents begin is still known
     assert spelled(made, "test") == ["one", "two"]
 
@@ -224,6 +224,4 @@ def test_a_character_a_model_does_not_know_is_told_with_its_place(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", {"text": "one"}, {"text": "on\u20ac"})
     # in which document, and where in it
     with pytest.raises(TokenizerError, match=r"a.jsonl:2: character .* at offset 2"):
-        prepare_for_eval(
-            data_of(path), char_tokenizer(["one"], separate=True), cache=tmp_path / "cache"
-        )
+        prepare(data_of(path), char_tokenizer(["one"], separate=True), cache=tmp_path / "cache")

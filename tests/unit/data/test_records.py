@@ -63,7 +63,7 @@ def test_a_text_is_made_of_columns(tmp_path):
 def test_a_number_alone_is_still_no_text(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", {"text": 3})
     # a column of numbers is mostly the wrong column
-    assert "there is int '3' where the text should be" in raised(path)
+    assert "there is int '3' where the text of 'text' should be" in raised(path)
 
 
 def test_columns_of_tables_make_texts_too(tmp_path):

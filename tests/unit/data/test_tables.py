@@ -110,7 +110,7 @@ def test_a_row_longer_than_allowed_is_an_error(tmp_path):
     # a long line may be part of a record, so which record to leave out is not known
     for on_bad in ("error", "skip"):
         said = raised(path, max_line="1 kB", on_bad=on_bad)
-        assert "a.csv:3: the record is longer than data.max_line=1 kB. Raise it." in said
+        assert "a.csv:3: the record is longer than data.max_line=1 kB. Raise it" in said
         assert "skip" not in said
 
 
@@ -143,7 +143,7 @@ def test_parquet_may_be_packed_once_more(tmp_path):
 def test_each_trouble_with_parquet_is_told(tmp_path):
     path = parquet(tmp_path / "a.parquet", text=["one", None, "three"], n=[1, 2, 3])
     # a missing value is a bad record
-    assert "a.parquet: row 2: there is nothing where the text should be" in raised(path)
+    assert "a.parquet: row 2: there is nothing where the text of 'text' should be" in raised(path)
     assert read(path, on_bad="skip") == ["one", "BAD no text", "three"]
     # a missing column is the recipe's
     assert "no column 'body'; the columns are 'text', 'n'" in raised(path, text="body")

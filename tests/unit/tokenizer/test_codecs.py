@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import tokenizers
 
-from wellfit.tokenizer.codecs import library_codec
-from wellfit.tokenizer.library import byte_characters, library_token_bytes
+from wellfit.tokenizer.codecs import byte_characters, library_codec
 
 
 def sizes(vocab, **parts):
     library = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, []))
     for name, part in parts.items():
         setattr(library, name, part)
-    return library_token_bytes(library_codec(library.to_str())).tolist()
+    return library_codec(library.to_str()).token_bytes().tolist()
 
 
 def test_byte_level_tokens_have_a_byte_per_character():
