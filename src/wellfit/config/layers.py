@@ -123,8 +123,8 @@ def _fitting(base: Tree, over: Tree, field: FieldInfo, path: Path, notices: list
         return base
     mine = [k for k in base if k in old.model_fields and k != "kind"]
     # a key of that name may mean something else in the new kind: a share is no file name
-    means = {k: wanted(field).what for k, field in new.model_fields.items()}
-    kept = [k for k in mine if means.get(k) == wanted(old.model_fields[k]).what]
+    means = {k: _meaning(field) for k, field in new.model_fields.items()}
+    kept = [k for k in mine if means.get(k) == _meaning(old.model_fields[k])]
     gone = [k for k in mine if k not in kept]
     said = [f"left out: {_listed(gone, base, path)}"] if gone else []
     said += [f"kept: {_listed(kept, base, path)}"] if kept else []
@@ -132,6 +132,11 @@ def _fitting(base: Tree, over: Tree, field: FieldInfo, path: Path, notices: list
         changes = f"{dotted(path)} changes from {kind_of(old)} to {kind_of(new)}"
         notices.append(over["kind"].origin.prefix + "; ".join([changes, *said]))
     return {k: entry for k, entry in base.items() if k not in gone}
+
+
+def _meaning(field: FieldInfo) -> object:
+    """What two fields have in common whose values can stand in for each other."""
+    return variants(field.annotation) or wanted(field).what
 
 
 def _listed(keys: list[str], tree: Tree, path: Path) -> str:

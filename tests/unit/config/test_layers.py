@@ -85,6 +85,19 @@ def test_a_key_of_another_meaning_does_not_stay_with_the_kind():
     ]
 
 
+def test_a_section_in_a_section_stays_where_the_new_kind_has_the_same():
+    found = loaded("task: {kind: complete, prompt: x, loss: {z_loss: 0.1}}\n", "task.kind=chat")
+    # both learn tokens by the same loss
+    assert (found.recipe.task.kind, found.recipe.task.loss.z_loss) == ("chat", 0.1)
+    other = loaded("task: {kind: classify, loss: {kind: focal}}\n", "task.kind=regress")
+    # a loss of classes is none of numbers
+    assert other.recipe.task.loss.kind == "mse"
+    assert "left out: task.loss (recipe.yaml:3:24)" in other.notices[0]
+    # a new kind may also have a section that the old one lacks
+    deep = loaded("model.depth: 3\n", "model={kind: pretrained, path: m}")
+    assert deep.recipe.model.lora is None and "left out: model.depth" in deep.notices[0]
+
+
 def test_a_file_may_change_the_kind_of_its_preset():
     found = load_text(
         "preset: shakespeare-char\ndata: {path: x}\ntokenizer: {kind: bpe, vocab: 300}\n"
