@@ -1,30 +1,25 @@
 """Losses with their intervals, and the baselines they are held against."""
 
-from wellfit.evaluate.baselines import Baseline, Baselines, baseline_of, count_train, score
+from wellfit.evaluate.baselines import Baseline, Baselines, baseline_of
 from wellfit.evaluate.losses import (
     BlockScores,
     Scorer,
     class_scorer,
-    logits_scorer,
+    labels_of,
     number_scorer,
     score_blocks,
     token_scorer,
 )
-from wellfit.evaluate.measure import Measure, MetricsOf
 
 __all__ = [
     "Baseline",
     "Baselines",
     "BlockScores",
-    "Measure",
-    "MetricsOf",
     "Scorer",
     "baseline_of",
     "class_scorer",
-    "count_train",
-    "logits_scorer",
+    "labels_of",
     "number_scorer",
-    "score",
     "score_blocks",
     "token_scorer",
 ]

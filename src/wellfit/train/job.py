@@ -18,8 +18,8 @@ from wellfit.evaluate import Baseline, Baselines
 from wellfit.model import Ngrams, Shape, build_model, lora_drop_source, noise_source
 from wellfit.optim import build_optimizers
 from wellfit.plan import Machine
-from wellfit.store import RunDir, Unit
-from wellfit.train.learn import LossOf, MicroBatch, loss_of, micro_batch, unit_of
+from wellfit.store import RunDir
+from wellfit.train.learn import LossOf, MicroBatch, loss_of, micro_batch
 from wellfit.train.outcomes import Judge
 from wellfit.train.ranks import Ranks
 from wellfit.train.state import TrainState
@@ -56,11 +56,6 @@ class Job:
         budget = self.recipe.train.budget
         assert budget.unit == "steps", f"undecided budget {budget}"
         return int(budget.amount)
-
-    @property
-    def unit(self) -> Unit:
-        """What the loss is counted in."""
-        return unit_of(self.recipe.task)
 
     @property
     def compute(self) -> torch.dtype:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from wellfit.checkpoint import Contents, commit, prune
 from wellfit.config import Chat, Classify, Complete, LanguageModel, Recipe, Regress
@@ -15,14 +13,15 @@ from wellfit.data import Blocks, Prepared
 from wellfit.errors import MissingExtra
 from wellfit.evaluate import (
     Baseline,
-    Measure,
+    BlockScores,
     Scorer,
     baseline_of,
     class_scorer,
     number_scorer,
+    score_blocks,
     token_scorer,
 )
-from wellfit.objectives import regression_losses
+from wellfit.evaluate.losses import Watch
 from wellfit.store import Evaluation
 from wellfit.train import ranks as group
 from wellfit.train.job import Job
@@ -38,33 +37,16 @@ class Both(NamedTuple):
     val: Evaluation
 
 
-def measure_of(job: Job, state: TrainState) -> Measure:
-    """How this job's model is measured; ranks share the work."""
-
-    def summed(part: Tensor) -> Tensor:
-        return group.summed(job.ranks, part.to(job.device))
-
-    return Measure(
-        scorer_of(job.recipe, job.data, state.model, device=job.device),
-        job.data.tokenizer,
-        unit=job.unit,
-        metrics_of=job.judge.metrics if job.recipe.evaluate.metrics else None,
-        part=(job.ranks.rank, job.ranks.world),
-        summed=None if job.ranks.world == 1 else summed,
-    )
-
-
-def scorer_of(recipe: Recipe, data: Prepared, model: Any, *, device: str) -> Scorer:
+def scorer_of(recipe: Recipe, data: Prepared, model: Any) -> Scorer:
     """How the task scores rows with a model."""
     match recipe.task:
         case LanguageModel() | Complete() | Chat():
-            return token_scorer(model, device=device)
+            return token_scorer(model)
         case Classify(several=several):
-            return class_scorer(model, several=several, device=device)
+            return class_scorer(model, several=several)
         case Regress():
             assert data.labels is not None, recipe.task
-            options = regression_options(recipe.task)
-            return number_scorer(model, data.labels, options, device=device)
+            return number_scorer(model, data.labels, regression_options(recipe.task))
         case never:
             assert_never(never)
 
@@ -72,24 +54,39 @@ def scorer_of(recipe: Recipe, data: Prepared, model: Any, *, device: str) -> Sco
 def baseline_for(recipe: Recipe, data: Prepared) -> Baseline:
     """The task's baselines, learned from the train split."""
     options = regression_options(recipe.task) if isinstance(recipe.task, Regress) else {}
-
-    def loss(predicted: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        both = torch.tensor(predicted), torch.tensor(wanted)
-        return regression_losses(*both, **options).numpy()
-
     vocab = data.tokenizer.vocab_size
-    return baseline_of(data.splits["train"], vocab=vocab, labels=data.labels, loss=loss)
+    return baseline_of(data.splits["train"], vocab=vocab, labels=data.labels, options=options)
+
+
+def scored(job: Job, model: Any, blocks: Blocks, watch: Watch | None = None) -> BlockScores:
+    """Loss and outputs of every block; ranks share the work."""
+    scorer = scorer_of(job.recipe, job.data, model)
+    part = job.ranks.rank, job.ranks.world
+    found = score_blocks(scorer, blocks, part=part, watch=watch)
+
+    def summed(part: np.ndarray) -> np.ndarray:
+        return group.summed(job.ranks, torch.from_numpy(part)).cpu().numpy()
+
+    outputs_NO = found.outputs_NO
+    return BlockScores(summed(found.nats_N), None if outputs_NO is None else summed(outputs_NO))
 
 
 def evaluate(job: Job, state: TrainState) -> Both:
     """Train subset and val on their fixed blocks, with the weights as they are now."""
-    measure = measure_of(job, state)
-    train = measure(job.train_blocks, "train", basis="fixed blocks", step=state.step)
-    val = measure(job.val_blocks, "val", basis="fixed blocks", step=state.step)
-    if not job.recipe.evaluate.metrics:
-        return Both(train, val)
-    found = written(job, state.model, job.val_blocks, job.recipe.evaluate.generate.examples)
-    return Both(train, replace(val, metrics={**val.metrics, **found.metrics}))
+
+    def look(blocks: Blocks) -> Evaluation:
+        scores = scored(job, state.model, blocks)
+        metrics: dict[str, Any] = {}
+        if job.recipe.evaluate.metrics:
+            metrics |= job.judge.metrics(blocks, scores)
+            if blocks is job.val_blocks:
+                metrics |= written(job, state.model, blocks, examples).metrics
+        return job.judge.evaluation(
+            blocks, scores, basis="fixed blocks", step=state.step, metrics=metrics
+        )
+
+    examples = job.recipe.evaluate.generate.examples
+    return Both(look(job.train_blocks), look(job.val_blocks))
 
 
 def written(job: Job, model: Any, blocks: Blocks, most: int | None) -> Written:
@@ -100,8 +97,7 @@ def written(job: Job, model: Any, blocks: Blocks, most: int | None) -> Written:
             found = write_and_compare(job.judge, model, blocks, most=most)
         except MissingExtra as e:
             job.judge.missing = str(e)
-    metrics = group.agreed(job.ranks, dict(found.metrics), device=job.device)
-    return Written(metrics, found.outcomes)
+    return Written(group.agreed(job.ranks, dict(found.metrics)), found.outcomes)
 
 
 def save_best(job: Job, state: TrainState) -> None:

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 from wellfit.config import Plateau, Stop
 from wellfit.errors import ConfigError
+from wellfit.evaluate.metric import lower_is_better
 from wellfit.store import Evaluation
-
-_LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "bits_per_byte", "calibration_error", "ece")
 
 
 class Watched(NamedTuple):
@@ -18,11 +17,6 @@ class Watched(NamedTuple):
 
     value: float
     standard_error: float
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a metric is a loss, an error or a perplexity."""
-    return metric in _LOWER_IS_BETTER or metric.startswith("perplexity")
 
 
 def watch(stop: Stop | None, val: Evaluation) -> Watched:
