@@ -159,10 +159,6 @@ def _averages(
     held_DC: np.ndarray, predicted_DC: np.ndarray, right_DC: np.ndarray, counts_DC: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Precision, recall and F1; macro over the classes that count."""
-
-    def summed(x_DC: np.ndarray) -> np.ndarray:
-        return x_DC.sum(axis=1)
-
     kinds = {
         "precision": (right_DC, predicted_DC),
         "recall": (right_DC, held_DC),
@@ -171,9 +167,9 @@ def _averages(
     out = {}
     for name, (part_DC, whole_DC) in kinds.items():
         value_DC = ratio(part_DC, whole_DC)
-        out[f"{name}_macro"] = ratio(summed(value_DC * counts_DC), summed(counts_DC))
-        out[f"{name}_micro"] = ratio(summed(part_DC), summed(whole_DC))
-        out[f"{name}_weighted"] = ratio(summed(value_DC * held_DC), summed(held_DC))
+        out[f"{name}_macro"] = ratio((value_DC * counts_DC).sum(axis=1), counts_DC.sum(axis=1))
+        out[f"{name}_micro"] = ratio(part_DC.sum(axis=1), whole_DC.sum(axis=1))
+        out[f"{name}_weighted"] = ratio((value_DC * held_DC).sum(axis=1), held_DC.sum(axis=1))
     return out
 
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from wellfit.config import Explained, Pretrained, Recipe, known
 from wellfit.data import Blocks, Feed, Prepared, eval_blocks
-from wellfit.evaluate import Baseline, Baselines
+from wellfit.evaluate.baselines import Baseline, Baselines
 from wellfit.model import Ngrams, Shape, build_model, lora_drop_source, noise_source
 from wellfit.optim import build_optimizers
 from wellfit.plan import Machine
@@ -102,8 +102,7 @@ def batch_stream(job: Job) -> Callable[[int], Iterator[MicroBatch]]:
         for start in range(0, len(rows.samples), micro):
             part = rows.part(start, start + micro)
             drop = source.draw(step, part.samples) if source else None
-            made = micro_batch(part, drop, weights_C=job.weights_C)
             small = lora.draw(step, part.samples) if lora else None
-            yield made._replace(lora_drop=small)
+            yield micro_batch(part, drop, weights_C=job.weights_C)._replace(lora_drop=small)
 
     return micro_batches

@@ -14,7 +14,7 @@ from typing import Any, cast
 from wellfit.checkpoint import Committed
 from wellfit.data import said_of_fit
 from wellfit.diagnose import Finding
-from wellfit.evaluate import Baselines
+from wellfit.evaluate.baselines import Baselines
 from wellfit.report import LiveState, Screen
 from wellfit.report.measures import most_telling
 from wellfit.store import Evaluation, EventKind, Record, Sample, Status, read_run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, assert_never
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -11,17 +11,9 @@ from wellfit.checkpoint import Contents, commit, prune
 from wellfit.config import Chat, Classify, Complete, LanguageModel, Recipe, Regress
 from wellfit.data import Blocks, Prepared
 from wellfit.errors import MissingExtra
-from wellfit.evaluate import (
-    Baseline,
-    BlockScores,
-    Scorer,
-    baseline_of,
-    class_scorer,
-    number_scorer,
-    score_blocks,
-    token_scorer,
-)
-from wellfit.evaluate.losses import Watch
+from wellfit.evaluate import losses
+from wellfit.evaluate.baselines import Baseline, baseline_of
+from wellfit.evaluate.losses import BlockScores, Scorer, Watch
 from wellfit.store import Evaluation
 from wellfit.train import ranks as group
 from wellfit.train.job import Job
@@ -30,23 +22,16 @@ from wellfit.train.outcomes import Written, write_and_compare
 from wellfit.train.state import TrainState, trained_state
 
 
-class Both(NamedTuple):
-    """Train and val at one step, on the same basis."""
-
-    train: Evaluation
-    val: Evaluation
-
-
 def scorer_of(recipe: Recipe, data: Prepared, model: Any) -> Scorer:
     """How the task scores rows with a model."""
     match recipe.task:
         case LanguageModel() | Complete() | Chat():
-            return token_scorer(model)
+            return losses.token_scorer(model)
         case Classify(several=several):
-            return class_scorer(model, several=several)
+            return losses.class_scorer(model, several=several)
         case Regress():
             assert data.labels is not None, recipe.task
-            return number_scorer(model, data.labels, regression_options(recipe.task))
+            return losses.number_scorer(model, data.labels, regression_options(recipe.task))
         case never:
             assert_never(never)
 
@@ -62,7 +47,7 @@ def scored(job: Job, model: Any, blocks: Blocks, watch: Watch | None = None) -> 
     """Loss and outputs of every block; ranks share the work."""
     scorer = scorer_of(job.recipe, job.data, model)
     part = job.ranks.rank, job.ranks.world
-    found = score_blocks(scorer, blocks, part=part, watch=watch)
+    found = losses.score_blocks(scorer, blocks, part=part, watch=watch)
 
     def summed(part: np.ndarray) -> np.ndarray:
         return group.summed(job.ranks, torch.from_numpy(part)).cpu().numpy()
@@ -71,7 +56,7 @@ def scored(job: Job, model: Any, blocks: Blocks, watch: Watch | None = None) -> 
     return BlockScores(summed(found.nats_N), None if outputs_NO is None else summed(outputs_NO))
 
 
-def evaluate(job: Job, state: TrainState) -> Both:
+def evaluate(job: Job, state: TrainState) -> tuple[Evaluation, Evaluation]:
     """Train subset and val on their fixed blocks, with the weights as they are now."""
 
     def look(blocks: Blocks) -> Evaluation:
@@ -86,7 +71,7 @@ def evaluate(job: Job, state: TrainState) -> Both:
         )
 
     examples = job.recipe.evaluate.generate.examples
-    return Both(look(job.train_blocks), look(job.val_blocks))
+    return look(job.train_blocks), look(job.val_blocks)
 
 
 def written(job: Job, model: Any, blocks: Blocks, most: int | None) -> Written:

@@ -13,10 +13,10 @@ import numpy as np
 from wellfit.config import Chat, Complete, Quantile, Recipe, Regress
 from wellfit.data import Blocks, Labels, Prepared, Split
 from wellfit.errors import MissingExtra
-from wellfit.evaluate import BlockScores, labels_of
 from wellfit.evaluate.classification import class_report, class_score, label_score
 from wellfit.evaluate.generation import generation_metrics
 from wellfit.evaluate.linear import linear_classifier, linear_labeller, linear_regressor
+from wellfit.evaluate.losses import BlockScores, labels_of
 from wellfit.evaluate.metric import Score, compared, measured
 from wellfit.evaluate.regression import regression_score
 from wellfit.model import Decoder
@@ -137,31 +137,28 @@ class Judge:
         self, blocks: Blocks, nats_N: np.ndarray, outputs_NO: np.ndarray
     ) -> list[dict[str, Any]]:
         """The texts with the largest loss: candidates for wrong labels."""
-        order = np.argsort(-nats_N, kind="stable")[:_SHOWN].tolist()
-        texts = decoded(self.data, blocks.split, blocks.documents[order])
-        labels, labels_NL = self.labels, labels_of(blocks)
-        out = []
-        for text, i in zip(texts, order, strict=True):
-            found = [labels_NL[i], outputs_NO[i]]
-            if labels.means:
-                said = [" ".join(f"{x:.4g}" for x in xs) for xs in found]
-            elif labels.several:
-                said = [
-                    ", ".join(n for n, x in zip(labels.names, xs, strict=True) if x > 0)
-                    for xs in found
-                ]
-            else:
-                said = [labels.names[int(found[0][0])], labels.names[int(found[1].argmax())]]
-            out.append(
-                {
-                    "text": text,
-                    "label": said[0],
-                    "predicted": said[1],
-                    "loss": float(nats_N[i]),
-                    "place": place_of(blocks.split, int(blocks.documents[i])),
-                }
-            )
-        return out
+        order = np.argsort(-nats_N, kind="stable")[:_SHOWN]
+        documents, outputs = blocks.documents[order], outputs_NO[order]
+        if not (self.labels.means or self.labels.several):
+            outputs = outputs.argmax(axis=1, keepdims=True)  # the index of a class, as labels are
+        columns = {
+            "text": decoded(self.data, blocks.split, documents),
+            "label": [self._named(row) for row in labels_of(blocks)[order]],
+            "predicted": [self._named(row) for row in outputs],
+            "loss": nats_N[order].tolist(),
+            "place": [place_of(blocks.split, document) for document in documents.tolist()],
+        }
+        rows = zip(*columns.values(), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def _named(self, values_L: np.ndarray) -> str:
+        """What is said of one text, by its labels or by the model."""
+        names = self.labels.names
+        if self.labels.means:
+            return " ".join(f"{x:.4g}" for x in values_L)
+        if self.labels.several:
+            return ", ".join(name for name, x in zip(names, values_L, strict=True) if x > 0)
+        return names[int(values_L[0])]
 
 
 class Written(NamedTuple):
@@ -198,8 +195,8 @@ def write_and_compare(judge: Judge, model: Decoder, blocks: Blocks, *, most: int
     found = generation_metrics(texts, references)
     prompts = [tokenizer.decode(np.array(p.prompt)).strip() for p in pairs[:_SHOWN]]
     writings = [
-        {"prompt": prompt, "reference": reference, "written": text}
-        for prompt, reference, text in zip(prompts, references, texts, strict=False)
+        {"prompt": prompt, "reference": references[i], "written": texts[i]}
+        for i, prompt in enumerate(prompts)
     ]
     metrics = {k: m.as_dict() for k, m in found.metrics.items()}
     return Written(metrics, {"writings": writings, "signatures": found.signatures})

@@ -133,17 +133,15 @@ def _worth_compiling(job: Job, step_s: float) -> bool:
     budget = job.recipe.train.budget
     batch = known(job.recipe.train.batch)
     tokens_per_s = batch * job.feed.n_targets / job.feed.n_rows / step_s
-    match budget.unit:
-        case "seconds":
-            expected_s = budget.amount
-        case "steps":
-            expected_s = budget.amount * step_s
-        case "tokens":
-            expected_s = budget.amount / tokens_per_s
-        case "epochs":
-            expected_s = budget.amount * job.feed.n_targets / tokens_per_s
+    one_s = {
+        "seconds": 1.0,
+        "steps": step_s,
+        "tokens": 1 / tokens_per_s,
+        "epochs": job.feed.n_targets / tokens_per_s,
+    }
     has_compiler = job.device == "cuda" or shutil.which("g++") or shutil.which("clang++")
-    return bool(has_compiler) and expected_s >= laws.COMPILE_PAYS_S[job.device]
+    pays_s = laws.COMPILE_PAYS_S[job.device]
+    return bool(has_compiler) and budget.amount * one_s[budget.unit] >= pays_s
 
 
 def _time_evaluation(job: Job, state: TrainState) -> float:

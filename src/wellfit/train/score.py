@@ -10,7 +10,7 @@ import torch
 from wellfit.config import Recipe, recipe_from_dict
 from wellfit.data import Blocks, Prepared, eval_blocks, prepare_for_eval
 from wellfit.errors import RunError
-from wellfit.evaluate import score_blocks
+from wellfit.evaluate.losses import score_blocks
 from wellfit.store import Record, RunDir, RunLock
 from wellfit.store import Split as SplitName
 from wellfit.train.again import open_again, open_model

@@ -13,19 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from ruamel.yaml import YAML
 
+from wellfit import config
 from wellfit.checkpoint import Committed, load, named, newest_verified, sweep
-from wellfit.config import (
-    Explained,
-    Loaded,
-    Pretrained,
-    Recipe,
-    dump_commented,
-    explain,
-    known,
-    load_recipe,
-    recipe_from_dict,
-    to_dict,
-)
+from wellfit.config import Explained, Loaded, Pretrained, Recipe, known
 from wellfit.data import (
     Prepared,
     Progress,
@@ -65,10 +55,10 @@ def start(loaded: Loaded, path: Path, screen: Screen) -> Outcome:
     here = _here(loaded.recipe, screen)
     run_dir = RunDir.create(path) if here.ranks.leads else RunDir(path.absolute())
     with _holding(run_dir, here.ranks):
-        asked = {line.key: line for line in explain(loaded)}
+        asked = {line.key: line for line in config.explain(loaded)}
         if here.ranks.leads:
             notes = {key: line.origin for key, line in asked.items() if line.origin != "default"}
-            write_text_atomic(run_dir.recipe, dump_commented(loaded.recipe, notes))
+            write_text_atomic(run_dir.recipe, config.dump_commented(loaded.recipe, notes))
         data = prepared(loaded.recipe, here.ranks, here.screen)
         t0 = time.monotonic()
         job = make_job(loaded.recipe, data, run_dir, here)
@@ -95,7 +85,7 @@ def resume(path: Path, screen: Screen) -> Outcome:
                 "List runs with: wellfit runs ls"
             )
         screen.say("this run was stopped before its first step: starting it from its recipe")
-        return start(load_recipe(run_dir.recipe), path, screen)
+        return start(config.load_recipe(run_dir.recipe), path, screen)
     decided = read_resolved(run_dir)
     recipe = decided.recipe
     here = _here(recipe, screen)
@@ -275,12 +265,12 @@ def _plain(decision: Decision) -> dict[str, Any]:
     for line in lines:
         if not isinstance(line["value"], int | float | str | None | list):
             line["value"] = str(line["value"])
-    return {"recipe": to_dict(decision.recipe), "explained": lines}
+    return {"recipe": config.to_dict(decision.recipe), "explained": lines}
 
 
 def _decision(plain: Mapping[str, Any]) -> Decision:
     lines = tuple(Explained(**line) for line in plain["explained"])
-    return Decision(recipe_from_dict(plain["recipe"]), lines)
+    return Decision(config.recipe_from_dict(plain["recipe"]), lines)
 
 
 def check_same_data(run_dir: RunDir, data: Prepared) -> None:

@@ -104,8 +104,8 @@ def _problems(job: Job, *, peak_bytes: int, disk_bytes: int) -> Iterator[str]:
             f"val has only {len(job.val_blocks)} {what}, too few for an interval: "
             f"raise {'data.split.val' if all_of_it else 'evaluate.tokens'}"
         )
-    for split, overlap in (job.data.audit.get("overlap") or {}).items():
-        share = overlap.get("share", 0.0) if isinstance(overlap, dict) else 0.0
+    for split, overlap in job.data.audit["overlap"].items():
+        share = overlap["share"]
         # conversations share their template and often their system prompt
         if share > _MUCH_OVERLAP_FRAC and job.recipe.task.kind != "chat":
             yield (

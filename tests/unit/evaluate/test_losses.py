@@ -6,8 +6,7 @@ from tests.corpora import examples_in_memory
 from tests.tiny_models import SHAPES, random_decoder
 from wellfit import data, objectives
 from wellfit.data import Split, eval_blocks
-from wellfit.evaluate import score_blocks, token_scorer
-from wellfit.evaluate.losses import Scored
+from wellfit.evaluate.losses import Scored, score_blocks, token_scorer
 
 
 def _split(n: int) -> Split:
