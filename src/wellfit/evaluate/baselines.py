@@ -134,31 +134,29 @@ def count_train(split: Split, *, vocab: int) -> Counts:
         parts = np.split(pieces[0], [kept], axis=1)
     held = max(1, int(len(parts) * _HELD_OUT_FRAC))
     fitted = _count(parts[:-held], vocab=vocab, strength=1.0)
-    best, best_nats = _STRENGTHS[0], math.inf
-    for strength in _STRENGTHS:
+
+    def held_out_nats(strength: float) -> float:
         trial = replace(fitted, strength=strength)
-        nats = sum(-np.log(trial.bigram_probability(*p)).sum() for p in parts[-held:])
-        if nats < best_nats:
-            best, best_nats = strength, float(nats)
-    return _count(pieces, vocab=vocab, strength=best)
+        return sum(-np.log(trial.bigram_probability(*part)).sum() for part in parts[-held:])
+
+    return _count(pieces, vocab=vocab, strength=min(_STRENGTHS, key=held_out_nats))
 
 
 def score(counts: Counts, blocks: Blocks) -> Baselines:
     """The baselines' losses on these blocks."""
-    unigram, bigram_nats, targets_seen = 0.0, np.zeros(len(blocks)), 0
+    unigram, bigram_nats = 0.0, np.zeros(len(blocks))
     for start in range(0, len(blocks), 256):
-        rows = blocks.rows(start, min(start + 256, len(blocks)))
+        rows = blocks.rows(start, start + 256)
         counted = rows.targets != IGNORE
         tokens, targets = rows.inputs[counted], rows.targets[counted]
         unigram -= float(np.log(counts.unigram_probability(targets)).sum())
         nats = np.zeros(rows.targets.shape)
         nats[counted] = -np.log(counts.bigram_probability(tokens, targets))
-        bigram_nats[start : start + len(nats)] = nats.sum(axis=1)
-        targets_seen += int(counted.sum())
+        bigram_nats[rows.samples] = nats.sum(axis=1)
     losses = {
         "uniform": math.log(counts.vocab),
-        "unigram": unigram / targets_seen,
-        "bigram": float(bigram_nats.sum()) / targets_seen,
+        "unigram": unigram / blocks.n_targets,
+        "bigram": float(bigram_nats.sum()) / blocks.n_targets,
     }
     return Baselines(losses, "bigram", bigram_nats)
 

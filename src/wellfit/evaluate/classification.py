@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wellfit.evaluate.metric import Score
+from wellfit.evaluate.metric import Score, or_none
 from wellfit.evaluate.ranks import auc, ranks_of, ratio
 
 BINS = 15
@@ -76,14 +76,13 @@ def class_report(
             "precision": float(ratio(right_C[c], predicted_C[c])),
             "recall": float(ratio(right_C[c], held_C[c])),
             "f1": float(ratio(2 * right_C[c], held_C[c] + predicted_C[c])),
-            "roc_auc": _or_none(auc(ranks_of(_odds(log_NC, c)), labels_N == c, one)),
+            "roc_auc": or_none(float(auc(ranks_of(_odds(log_NC, c)), labels_N == c, one)[0])),
         }
         for c, name in enumerate(names)
     ]
     confidence_N, bin_N = _confidence(log_NC)
-    n_B = np.bincount(bin_N, minlength=BINS)
-    sure_B = np.bincount(bin_N, weights=confidence_N, minlength=BINS)
-    right_B = np.bincount(bin_N, weights=predicted_N == labels_N, minlength=BINS)
+    weights = (None, confidence_N, predicted_N == labels_N)
+    n_B, sure_B, right_B = (np.bincount(bin_N, weights=w, minlength=BINS) for w in weights)
     calibration = [
         {
             "lo": b / BINS,
@@ -185,7 +184,3 @@ def _mean_defined(values: Sequence[np.ndarray]) -> np.ndarray:
     defined = ~np.isnan(found)
     total_D = np.where(defined, found, 0.0).sum(axis=0)
     return ratio(total_D, defined.sum(axis=0), empty=np.nan)
-
-
-def _or_none(area_1: np.ndarray) -> float | None:
-    return None if np.isnan(area_1[0]) else float(area_1[0])

@@ -48,11 +48,7 @@ def labels_of(blocks: Blocks) -> np.ndarray:
 
 @torch.inference_mode()
 def score_blocks(
-    scorer: Scorer,
-    blocks: Blocks,
-    *,
-    part: tuple[int, int] = (0, 1),
-    watch: Watch | None = None,
+    scorer: Scorer, blocks: Blocks, *, part: tuple[int, int] = (0, 1), watch: Watch | None = None
 ) -> BlockScores:
     """Summed loss of each block.
 
@@ -82,7 +78,7 @@ def score_blocks(
 
 def token_scorer(model: Any) -> Scorer:
     """Nats of each row's counted tokens under a decoder."""
-    device = _device(model)
+    device = next(model.parameters()).device
 
     def score(rows: Rows) -> Scored:
         tokens_BT = torch.from_numpy(rows.inputs).to(device)
@@ -115,7 +111,8 @@ def number_scorer(model: Any, labels: Labels, options: dict[str, Any]) -> Scorer
     The loss is that of training, on targets in deviations of train; the predictions are in the
     units of the data.
     """
-    means_L, deviations_L = torch.tensor((labels.means, labels.deviations), device=_device(model))
+    device = next(model.parameters()).device
+    means_L, deviations_L = torch.tensor((labels.means, labels.deviations), device=device)
 
     def score(predicted_BL: Tensor, labels_BL: Tensor) -> Scored:
         wanted_BL = (labels_BL - means_L) / deviations_L
@@ -127,7 +124,7 @@ def number_scorer(model: Any, labels: Labels, options: dict[str, Any]) -> Scorer
 
 def _labelled(model: Any, score: Callable[[Tensor, Tensor], Scored]) -> Scorer:
     """A scorer from a function of what the model makes of each text, and its labels."""
-    device = _device(model)
+    device = next(model.parameters()).device
 
     def of_rows(rows: Rows) -> Scored:
         assert rows.lengths is not None and rows.labels is not None, "rows of a labelled task"
@@ -137,8 +134,3 @@ def _labelled(model: Any, score: Callable[[Tensor, Tensor], Scored]) -> Scorer:
         return score(outputs_BO, torch.from_numpy(rows.labels).to(device))
 
     return of_rows
-
-
-def _device(model: Any) -> torch.device:
-    device: torch.device = next(model.parameters()).device
-    return device

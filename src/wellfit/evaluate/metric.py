@@ -24,9 +24,7 @@ Score: TypeAlias = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 Verdict: TypeAlias = Literal["better", "worse", "no difference seen"]
 
-_LOWER_IS_BETTER = (
-    "loss", "mse", "mae", "pinball", "calibration_error", "perplexity", "bits_per_byte",
-)  # fmt: skip
+_LOWER_IS_BETTER = ("loss", "mse", "mae", "pinball", "calibration_error", "bits_per_byte")
 
 
 class Metric(NamedTuple):
@@ -39,8 +37,8 @@ class Metric(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON, which has neither NaN nor infinity."""
         return {
-            "value": _or_none(self.value),
-            "ci95": [_or_none(end) for end in self.ci95],
+            "value": or_none(self.value),
+            "ci95": [or_none(end) for end in self.ci95],
             "n": self.n,
         }
 
@@ -58,12 +56,12 @@ class Comparison(NamedTuple):
         found = Metric(self.difference, self.ci95, self.n).as_dict()
         found["difference"] = found.pop("value")
         unseen = (self.ci95[1] - self.ci95[0]) / 2
-        return {**found, "verdict": self.verdict, "unseen": _or_none(unseen)}
+        return {**found, "verdict": self.verdict, "unseen": or_none(unseen)}
 
 
 def lower_is_better(metric: str) -> bool:
     """Whether a metric, of one target or of all, is a loss, an error or a perplexity."""
-    return metric.startswith(_LOWER_IS_BETTER)
+    return metric.startswith(_LOWER_IS_BETTER) or metric.endswith("perplexity")
 
 
 def measured(score: Score, n: int, *, seed: int = 0) -> dict[str, Metric]:
@@ -123,5 +121,6 @@ def _ends(draws_D: np.ndarray) -> tuple[float, float]:
     return float(lo), float(hi)
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """The value as JSON has it: None where it is not finite."""
     return value if math.isfinite(value) else None

@@ -71,10 +71,9 @@ def meaning(labels: Labels | None) -> Outputs | None:
     """What the outputs of a labelled task mean, for other tools; None where there are none."""
     if labels is None:
         return None
-    if labels.means:
-        return Outputs(labels.names, "regression", labels.means, labels.deviations)
-    problem: Any = f"{'multi' if labels.several else 'single'}_label_classification"
-    return Outputs(labels.names, problem)
+    kind = "multi_label_classification" if labels.several else "single_label_classification"
+    problem: Any = "regression" if labels.means else kind
+    return Outputs(labels.names, problem, labels.means, labels.deviations)
 
 
 def choose(job: Job, state: TrainState, ledger: Ledger) -> int:
@@ -117,12 +116,7 @@ class _Stopped(Exception):
 
 
 def _measure(
-    job: Job,
-    state: TrainState,
-    ledger: Ledger,
-    split: Split,
-    chosen: int,
-    interrupt: Interrupt,
+    job: Job, state: TrainState, ledger: Ledger, split: Split, chosen: int, interrupt: Interrupt
 ) -> None:
     """Measure a whole split; of train, an evenly spread part as large as val."""
 
@@ -146,4 +140,4 @@ def _measure(
         if judge.missing:
             ledger.warned(state.step, judge.missing)
     found = judge.evaluation(blocks, scores, basis="full split", step=chosen, metrics=metrics)
-    ledger.looked(found, job.baseline(blocks), seen)
+    ledger.looked(found, judge.baseline(blocks), seen)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from wellfit import config, objectives
+from wellfit.config import Task
 from wellfit.data import IGNORE, Labels, Rows, Split
 from wellfit.errors import ConfigError
 from wellfit.model import Decoder, Drop, Noise, dropping
@@ -64,12 +65,12 @@ def micro_batch(rows: Rows, drop: Noise | None, *, weights_C: np.ndarray | None)
     return MicroBatch._make([*tensors, drop, n_targets, weight, None])
 
 
-def unit_of(task: config.Task) -> Unit:
+def unit_of(task: Task) -> Unit:
     """What the task's loss is counted in."""
     return "deviations" if isinstance(task, config.Regress) else "nats"
 
 
-def class_weights(task: config.Task, labels: Labels | None, split: Split) -> np.ndarray | None:
+def class_weights(task: Task, labels: Labels | None, split: Split) -> np.ndarray | None:
     """Weight of each class (C,) in the loss, where the recipe gives any; else None.
 
     Raises ``ConfigError`` for a list of another length than there are classes, and for texts
@@ -85,22 +86,16 @@ def class_weights(task: config.Task, labels: Labels | None, split: Split) -> np.
         seen = np.bincount(split.labels[:, 0].astype(np.int64), minlength=len(names))
         return len(split.labels) / (len(names) * np.maximum(seen, 1))
     if len(given) != len(names):
-        raise ConfigError(
-            [
-                f"task.loss.class_weights: {len(given)} weights for {len(names)} classes; write "
-                f"one for each of {', '.join(names)}, in this order, or balanced"
-            ]
+        problem = (
+            f"task.loss.class_weights: {len(given)} weights for {len(names)} classes; write "
+            f"one for each of {', '.join(names)}, in this order, or balanced"
         )
+        raise ConfigError([problem])
     return np.array(given)
 
 
 def loss_of(
-    model: Any,
-    task: config.Task,
-    labels: Labels | None,
-    weights_C: np.ndarray | None,
-    *,
-    compiled: bool,
+    model: Any, task: Task, labels: Labels | None, weights_C: np.ndarray | None, *, compiled: bool
 ) -> LossOf:
     """The loss that the task asks for, as a function of a micro-batch."""
     sums: _Sums

@@ -73,8 +73,8 @@ def run(job: Job, state: TrainState, loss_of: LossOf, ledger: Ledger) -> Outcome
         if job.ranks.leads:
             ledger.flush()  # first, so that the record reaches at least as far as the checkpoint
             at = commit(job.run.checkpoints, state.step, state.contents())
-            keep, best = job.recipe.checkpoint.keep, state.stop.best_step
-            prune(job.run.checkpoints, keep=keep, best_step=best)
+            keep = job.recipe.checkpoint.keep
+            prune(job.run.checkpoints, keep=keep, best_step=state.stop.best_step)
             ledger.event("saved", state.step, path=at.path.name, generation=at.generation)
         saved_s, saved_evaluation = time.monotonic() - t0, state.evaluated_step
 

@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import Any
 
 import numpy as np
 import torch
 
 from wellfit.checkpoint import Contents, commit, prune
-from wellfit.config import Chat, Classify, Complete, LanguageModel, Recipe, Regress
-from wellfit.data import Blocks, Prepared
+from wellfit.data import Blocks
 from wellfit.errors import MissingExtra
-from wellfit.evaluate import losses
-from wellfit.evaluate.baselines import Baseline, baseline_of
-from wellfit.evaluate.losses import BlockScores, Scorer, Watch
+from wellfit.evaluate.losses import BlockScores, Watch, score_blocks
 from wellfit.store import Evaluation
 from wellfit.train import ranks as group
 from wellfit.train.job import Job
-from wellfit.train.learn import regression_options
 from wellfit.train.outcomes import Written, write_and_compare
 from wellfit.train.state import TrainState, trained_state
 
 
-def scorer_of(recipe: Recipe, data: Prepared, model: Any) -> Scorer:
-    """How the task scores rows with a model."""
-    match recipe.task:
-        case LanguageModel() | Complete() | Chat():
-            return losses.token_scorer(model)
-        case Classify(several=several):
-            return losses.class_scorer(model, several=several)
-        case Regress():
-            assert data.labels is not None, recipe.task
-            return losses.number_scorer(model, data.labels, regression_options(recipe.task))
-        case never:
-            assert_never(never)
-
-
-def baseline_for(recipe: Recipe, data: Prepared) -> Baseline:
-    """The task's baselines, learned from the train split."""
-    options = regression_options(recipe.task) if isinstance(recipe.task, Regress) else {}
-    vocab = data.tokenizer.vocab_size
-    return baseline_of(data.splits["train"], vocab=vocab, labels=data.labels, options=options)
-
-
 def scored(job: Job, model: Any, blocks: Blocks, watch: Watch | None = None) -> BlockScores:
     """Loss and outputs of every block; ranks share the work."""
-    scorer = scorer_of(job.recipe, job.data, model)
     part = job.ranks.rank, job.ranks.world
-    found = losses.score_blocks(scorer, blocks, part=part, watch=watch)
+    found = score_blocks(job.judge.scorer(model), blocks, part=part, watch=watch)
 
-    def summed(part: np.ndarray) -> np.ndarray:
-        return group.summed(job.ranks, torch.from_numpy(part)).cpu().numpy()
+    def summed(own: np.ndarray) -> np.ndarray:
+        return group.summed(job.ranks, torch.from_numpy(own)).cpu().numpy()
 
     outputs_NO = found.outputs_NO
     return BlockScores(summed(found.nats_N), None if outputs_NO is None else summed(outputs_NO))
@@ -58,19 +32,17 @@ def scored(job: Job, model: Any, blocks: Blocks, watch: Watch | None = None) -> 
 
 def evaluate(job: Job, state: TrainState) -> tuple[Evaluation, Evaluation]:
     """Train subset and val on their fixed blocks, with the weights as they are now."""
+    cfg = job.recipe.evaluate
 
     def look(blocks: Blocks) -> Evaluation:
         scores = scored(job, state.model, blocks)
-        metrics: dict[str, Any] = {}
-        if job.recipe.evaluate.metrics:
-            metrics |= job.judge.metrics(blocks, scores)
-            if blocks is job.val_blocks:
-                metrics |= written(job, state.model, blocks, examples).metrics
+        metrics = dict(job.judge.metrics(blocks, scores)) if cfg.metrics else {}
+        if cfg.metrics and blocks is job.val_blocks:
+            metrics |= written(job, state.model, blocks, cfg.generate.examples).metrics
         return job.judge.evaluation(
             blocks, scores, basis="fixed blocks", step=state.step, metrics=metrics
         )
 
-    examples = job.recipe.evaluate.generate.examples
     return look(job.train_blocks), look(job.val_blocks)
 
 

@@ -5,18 +5,21 @@ Dims: N blocks, O outputs, L labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, NamedTuple, assert_never, cast
 
 import numpy as np
 
-from wellfit.config import Chat, Complete, Quantile, Recipe, Regress
+from wellfit.config import Chat, Classify, Complete, LanguageModel, Quantile, Recipe, Regress
 from wellfit.data import Blocks, Labels, Prepared, Split
 from wellfit.errors import MissingExtra
+from wellfit.evaluate import losses
+from wellfit.evaluate.baselines import Baseline, baseline_of
 from wellfit.evaluate.classification import class_report, class_score, label_score
 from wellfit.evaluate.generation import generation_metrics
-from wellfit.evaluate.linear import linear_classifier, linear_labeller, linear_regressor
-from wellfit.evaluate.losses import BlockScores, labels_of
+from wellfit.evaluate.linear import FromTexts, linear_classifier, linear_labeller, linear_regressor
+from wellfit.evaluate.losses import BlockScores, Scorer, labels_of
 from wellfit.evaluate.metric import Score, compared, measured
 from wellfit.evaluate.regression import regression_score
 from wellfit.model import Decoder
@@ -24,7 +27,7 @@ from wellfit.model.decode import generate_batch
 from wellfit.probe import interval, units_of
 from wellfit.store import Basis, Evaluation
 from wellfit.store import Split as SplitName
-from wellfit.train.learn import unit_of
+from wellfit.train.learn import regression_options, unit_of
 
 _SHOWN = 20  # of the worst examples, and of what was written
 _POINTS = 500
@@ -39,13 +42,33 @@ class Judge:
     def __init__(self, recipe: Recipe, data: Prepared) -> None:
         self.recipe, self.data = recipe, data
         self.missing: str | None = None  # what some metrics would need installed
-        self._linear: Callable[[Sequence[str]], np.ndarray] | None = None
 
     @property
     def labels(self) -> Labels:
         """What the labels mean; of a labelled task alone."""
         assert self.data.labels is not None, self.recipe.task
         return self.data.labels
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """The task's baselines, learned from the train split."""
+        task, data = self.recipe.task, self.data
+        options = regression_options(task) if isinstance(task, Regress) else {}
+        vocab = data.tokenizer.vocab_size
+        return baseline_of(data.splits["train"], vocab=vocab, labels=data.labels, options=options)
+
+    def scorer(self, model: Any) -> Scorer:
+        """How the task scores rows with a model."""
+        task = self.recipe.task
+        match task:
+            case Classify(several=several):
+                return losses.class_scorer(model, several=several)
+            case Regress():
+                return losses.number_scorer(model, self.labels, regression_options(task))
+            case LanguageModel() | Complete() | Chat():
+                return losses.token_scorer(model)
+            case never:
+                assert_never(never)
 
     def evaluation(
         self, blocks: Blocks, scores: BlockScores, *, basis: Basis, step: int, metrics: Found
@@ -100,7 +123,6 @@ class Judge:
 
     def _against_linear(self, blocks: Blocks, outputs_NO: np.ndarray) -> dict[str, Any]:
         """The linear baseline's metrics on the same texts, and whether ours are better."""
-        self._linear = self._linear or self._fit_linear()
         labels_NL = labels_of(blocks)
         texts = decoded(self.data, blocks.split, blocks.documents)
         theirs = self._score(self._linear(texts), labels_NL)
@@ -114,7 +136,9 @@ class Judge:
             "against": {"metric": name, **against[name].as_dict()},
         }
 
-    def _fit_linear(self) -> Callable[[Sequence[str]], np.ndarray]:
+    @cached_property
+    def _linear(self) -> FromTexts:
+        """The linear baseline, fitted to the train split."""
         train, labels = self.data.splits["train"], self.labels
         assert train.labels is not None, train.name
         texts = decoded(self.data, train, np.arange(train.n_documents))

@@ -59,13 +59,11 @@ def rehearse(job: Job, *, t0: float) -> Rehearsed:
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as e:
         if isinstance(e, RuntimeError) and "memory" not in str(e):
             raise
-        micro = job.recipe.train.micro_batch
-        raise ConfigError(
-            [
-                f"train.micro_batch: one step with {micro} sequences at once does not fit in "
-                f"memory ({job.machine.summary()}). Halve it; the result stays the same"
-            ]
-        ) from e
+        problem = (
+            f"train.micro_batch: one step with {job.recipe.train.micro_batch} sequences at once "
+            f"does not fit in memory ({job.machine.summary()}). Halve it; the result stays the same"
+        )
+        raise ConfigError([problem]) from e
 
 
 def _rehearse(job: Job, *, t0: float) -> Rehearsed:
@@ -77,8 +75,7 @@ def _rehearse(job: Job, *, t0: float) -> Rehearsed:
     if job.recipe.train.compile == "auto" and _worth_compiling(job, step_s):
         faster = job_loss(job, state.model, compiled=True)
         compiled_s = _time_steps(job, state, faster)
-        compiled = compiled_s < step_s
-        if compiled:
+        if compiled := compiled_s < step_s:
             loss_of, step_s = faster, compiled_s
     # The faster of two: the first one also warms up.
     evaluation_s = min(_time_evaluation(job, state) for _ in range(2))

@@ -7,18 +7,16 @@ from typing import Any
 
 import torch
 
-from wellfit.config import Recipe, recipe_from_dict
-from wellfit.data import Blocks, Prepared, eval_blocks, prepare_for_eval
+from wellfit.config import recipe_from_dict
+from wellfit.data import Blocks, eval_blocks, prepare_for_eval
 from wellfit.errors import RunError
 from wellfit.evaluate.losses import score_blocks
-from wellfit.store import Record, RunDir, RunLock
-from wellfit.store import Split as SplitName
+from wellfit.store import Record, RunDir, RunLock, Split
 from wellfit.train.again import open_again, open_model
-from wellfit.train.measure import baseline_for, scorer_of
 from wellfit.train.outcomes import Judge, write_and_compare
 
 
-def score_run(path: Path, split: SplitName) -> dict[str, Any]:
+def score_run(path: Path, split: Split) -> dict[str, Any]:
     """Measure a run's chosen model on a split of its own data, whole, in float32.
 
     A look at the test split is written into the run's record before it happens.
@@ -33,10 +31,10 @@ def score_run(path: Path, split: SplitName) -> dict[str, Any]:
         )
     if split == "test":
         _write_down_look(path, step)
-    blocks = eval_blocks(data.splits[split], context=model.shape.context, long=recipe.data.long)
-    found = _measured(recipe, data, model, blocks, step=step)
-    baselines = dict(baseline_for(recipe, data)(blocks).losses)
-    return {**found, "run": str(path), "baselines": baselines}
+    judge, context = Judge(recipe, data), model.shape.context
+    blocks = eval_blocks(data.splits[split], context=context, long=recipe.data.long)
+    found = _measured(judge, model, blocks, step=step)
+    return {**found, "run": str(path), "baselines": dict(judge.baseline(blocks).losses)}
 
 
 def score_text(target: Path, text: Path) -> dict[str, Any]:
@@ -50,21 +48,18 @@ def score_text(target: Path, text: Path) -> dict[str, Any]:
     asked = recipe.data.model_copy(update={"path": str(text)})
     data = prepare_for_eval(asked, opened.tokenizer, task=recipe.task, labels=opened.labels)
     blocks = eval_blocks(data.splits["test"], context=context, long=recipe.data.long)
-    found = _measured(recipe, data, opened.model, blocks, step=opened.step)
+    found = _measured(Judge(recipe, data), opened.model, blocks, step=opened.step)
     return {**found, "run": str(target), "split": str(text), "baselines": None}
 
 
-def _measured(
-    recipe: Recipe, data: Prepared, model: Any, blocks: Blocks, *, step: int
-) -> dict[str, Any]:
+def _measured(judge: Judge, model: Any, blocks: Blocks, *, step: int) -> dict[str, Any]:
     """Loss and metrics; where the task writes, what it writes for every example."""
-    judge = Judge(recipe, data)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    scores = score_blocks(scorer_of(recipe, data, model), blocks)
+    scores = score_blocks(judge.scorer(model), blocks)
     written = write_and_compare(judge, model, blocks, most=None).metrics
     metrics = {**judge.metrics(blocks, scores), **written}
     found = judge.evaluation(blocks, scores, basis="full split", step=step, metrics=metrics)
-    return {**found.as_dict(), "task": recipe.task.kind}
+    return {**found.as_dict(), "task": judge.recipe.task.kind}
 
 
 def _write_down_look(path: Path, step: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from ruamel.yaml import YAML
@@ -16,38 +16,20 @@ from ruamel.yaml import YAML
 from wellfit import config
 from wellfit.checkpoint import Committed, load, named, newest_verified, sweep
 from wellfit.config import Explained, Loaded, Pretrained, Recipe, known
-from wellfit.data import (
-    Prepared,
-    Progress,
-    eval_blocks,
-    fit_counts,
-    prepare,
-    said_of_fit,
-    train_feed,
-)
+from wellfit.data import Prepared, Progress, prepare, said_of_fit
 from wellfit.errors import Diverged, RunError
 from wellfit.model import weights_digest
-from wellfit.plan import Decision, Machine, decide_parts, environment, this_machine
+from wellfit.plan import Decision, decide_parts, environment, this_machine
 from wellfit.report import NoScreen, Screen
 from wellfit.store import Record, RunDir, RunLock, read_run, write_text_atomic
 from wellfit.train import ranks as group
-from wellfit.train.job import Job, job_loss, new_state
-from wellfit.train.learn import LossOf, class_weights
+from wellfit.train.job import Here, Job, job_loss, make_job, new_state
+from wellfit.train.learn import LossOf
 from wellfit.train.ledger import Ledger
 from wellfit.train.loop import Outcome, run
-from wellfit.train.measure import baseline_for
-from wellfit.train.outcomes import Judge
 from wellfit.train.ranks import Ranks
 from wellfit.train.rehearse import rehearse
 from wellfit.train.state import TrainState
-
-
-class Here(NamedTuple):
-    """Where a run runs: the machine, the place of this process among the ranks, the screen."""
-
-    machine: Machine
-    ranks: Ranks
-    screen: Screen
 
 
 def start(loaded: Loaded, path: Path, screen: Screen) -> Outcome:
@@ -61,7 +43,7 @@ def start(loaded: Loaded, path: Path, screen: Screen) -> Outcome:
             write_text_atomic(run_dir.recipe, config.dump_commented(loaded.recipe, notes))
         data = prepared(loaded.recipe, here.ranks, here.screen)
         t0 = time.monotonic()
-        job = make_job(loaded.recipe, data, run_dir, here)
+        job = decided_job(loaded.recipe, data, run_dir, here)
         here.screen.say(_said(job))
         if lost := said_of_fit(job.fitted, job.shape.context):
             here.screen.say(lost)
@@ -96,7 +78,7 @@ def resume(path: Path, screen: Screen) -> Outcome:
             return Outcome("finished", int(read_run(run_dir.path).summary()["step"]))
         data = prepared(recipe, here.ranks, here.screen)
         check_same_data(run_dir, data)
-        job = make_job(recipe, data, run_dir, here, decided=decided)
+        job = decided_job(recipe, data, run_dir, here, decided=decided)
         _check_same_model(run_dir, recipe)
         state, rejected = _restored(job)
         here.screen.say(f"resuming at step {state.step} of {job.steps_total}")
@@ -119,43 +101,18 @@ def prepared(recipe: Recipe, ranks: Ranks, screen: Screen) -> Prepared:
     return data
 
 
-def make_job(
+def decided_job(
     recipe: Recipe, data: Prepared, run: RunDir, here: Here, *, decided: Decision | None = None
 ) -> Job:
-    """The job of a recipe, all but its horizon decided, with evaluation blocks and baselines.
+    """The job of a recipe, all but its horizon decided, or ``decided`` by an earlier attempt.
 
-    ``decided`` is what an earlier attempt decided.  Torch computes in the recipe's threads from
-    here on.
+    Torch computes in the recipe's threads from here on.
     """
     decision, shape = decide_parts(recipe, data, here.machine)
     # rank 0's on all ranks: what was measured may have come out otherwise elsewhere
     decision = decided or _decision(group.agreed(here.ranks, _plain(decision)))
-    recipe = decision.recipe
-    torch.set_num_threads(known(recipe.train.threads))
-    context, long, train = shape.context, recipe.data.long, data.splits["train"]
-    fitted = fit_counts(data.splits, context=context, long=long)  # test too, before a step
-    train_blocks, val_blocks = (
-        eval_blocks(split, context=context, max_targets=known(recipe.evaluate.tokens), long=long)
-        for split in (train, data.splits["val"])
-    )
-    baseline = baseline_for(recipe, data)
-    return Job(
-        recipe=recipe,
-        explained=decision.explained,
-        run=run,
-        data=data,
-        shape=shape,
-        machine=here.machine,
-        ranks=here.ranks,
-        train_blocks=train_blocks,
-        val_blocks=val_blocks,
-        feed=train_feed(train, context=context, long=long, packed=recipe.data.pack),
-        fitted=fitted,
-        weights_C=class_weights(recipe.task, data.labels, train),
-        baseline=baseline,
-        baselines=baseline(val_blocks),
-        judge=Judge(recipe, data),
-    )
+    torch.set_num_threads(known(decision.recipe.train.threads))
+    return make_job(decision, data, shape, run, here)
 
 
 def _restored(job: Job) -> tuple[TrainState, list[tuple[Committed, str]]]:
@@ -217,14 +174,13 @@ def _here(recipe: Recipe, screen: Screen) -> Here:
 
 def _said(job: Job) -> str:
     n = job.shape
-    reasons = [line.reason for line in job.explained if line.key == "train.precision"]
-    why = f" ({reasons[0]})" if reasons else ""
+    why = {line.key: f" ({line.reason})" for line in job.explained}
     sizes = f"{n.family} decoder, depth {n.depth}, width {n.width}"
     if n.family == "ngrams":
         sizes = f"n-grams of up to {n.width} tokens in {n.buckets} buckets"
     return (
         f"{sizes}, context {n.context}, "
-        f"{job.recipe.train.precision} on {job.machine.summary()}{why}"
+        f"{job.recipe.train.precision} on {job.machine.summary()}{why.get('train.precision', '')}"
     )
 
 

@@ -30,13 +30,11 @@ def watch(stop: Stop | None, val: Evaluation) -> Watched:
     plain = {"value": val.loss, "ci95": [val.loss_lo, val.loss_hi]}
     known = {"loss": plain, **val.metrics}
     if name not in known:
-        raise ConfigError(
-            [
-                f"stop.metric: {name} is not measured with each evaluation; there are "
-                f"{', '.join(sorted(known))} (evaluate.metrics: true measures all that the task "
-                "has)"
-            ]
+        problem = (
+            f"stop.metric: {name} is not measured with each evaluation; there are "
+            f"{', '.join(sorted(known))} (evaluate.metrics: true measures all that the task has)"
         )
+        raise ConfigError([problem])
     value, ends = known[name]["value"], known[name].get("ci95")
     if value is None or math.isnan(value):  # as a correlation is while all predictions are equal
         return Watched(math.inf, 0.0)

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 
 from wellfit.config import Loaded, known
-from wellfit.data import find_sources
+from wellfit.data import find_sources, preview
 from wellfit.plan import Rehearsal, laws, this_machine
 from wellfit.report import Screen
 from wellfit.store import RunDir
-from wellfit.train.examined import example_problems, inspected, previewed
-from wellfit.train.job import Job
+from wellfit.train.examined import example_problems, inspected
+from wellfit.train.job import Here, Job
 from wellfit.train.learn import unit_of
 from wellfit.train.ranks import Ranks
 from wellfit.train.rehearse import rehearse
-from wellfit.train.setup import Here, make_job, prepared
+from wellfit.train.setup import decided_job, prepared
 from wellfit.units import format_bytes
 
 _FEW_BLOCKS = 8
@@ -37,7 +37,7 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
     here = Here(this_machine(), Ranks(), screen)
     data = prepared(loaded.recipe, here.ranks, screen)
     t0 = time.monotonic()
-    decided = make_job(loaded.recipe, data, RunDir(Path("unused")), here)
+    decided = decided_job(loaded.recipe, data, RunDir(Path("unused")), here)
     job, state, _, seen = rehearse(decided, t0=t0)
     sources = find_sources(loaded.recipe.data)
     audit = inspected(job, sources)
@@ -56,7 +56,7 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
         "disk_bytes": disk_bytes,
         "problems": [*problems, *example_problems(audit)],
         "audit": audit,
-        "preview": previewed(job, sources),
+        "preview": [shown._asdict() for shown in preview(job.data, sources)] if job.fitted else [],
         "unit": unit_of(job.recipe.task),
         "steps": job.steps_total,
         "step_seconds": seen.step_s,
@@ -105,12 +105,11 @@ def _problems(job: Job, *, peak_bytes: int, disk_bytes: int) -> Iterator[str]:
             f"raise {'data.split.val' if all_of_it else 'evaluate.tokens'}"
         )
     for split, overlap in job.data.audit["overlap"].items():
-        share = overlap["share"]
         # conversations share their template and often their system prompt
-        if share > _MUCH_OVERLAP_FRAC and job.recipe.task.kind != "chat":
+        if overlap["share"] > _MUCH_OVERLAP_FRAC and job.recipe.task.kind != "chat":
             yield (
-                f"{share:.1%} of {split} also occurs in train, so its loss will look too good: "
-                "remove the repeated text"
+                f"{overlap['share']:.1%} of {split} also occurs in train, so its loss will look "
+                "too good: remove the repeated text"
             )
     if job.steps_total < 10:
         yield f"the budget is only {job.steps_total} steps: raise train.budget"
