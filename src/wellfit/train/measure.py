@@ -1,4 +1,7 @@
-"""What the loop measures: train and val on the same basis, and the best weights so far."""
+"""What the loop measures: train and val on the same basis, and the best weights so far.
+
+Dims: N blocks, O outputs.
+"""
 
 from __future__ import annotations
 
