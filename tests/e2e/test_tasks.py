@@ -188,6 +188,20 @@ def test_metrics_are_measured_at_the_end_also_where_training_goes_without(tmp_pa
     assert [e.metrics["accuracy"]["n"] > 10 for e in looks if e.basis == "full split"] == [True]
 
 
+def test_several_labels_a_text_are_held_against_the_linear_baseline(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    rows = ({"text": t, "label": [c, "long"] if len(t) > 15 else [c]} for t, c in pairs(300))
+    recipe, run = tmp_path / "r.yaml", tmp_path / "run"
+    typed("init", recipe, "--data", write_jsonl(tmp_path / "a.jsonl", *rows), "--task", "classify")
+    words = [*SMALL, f"data.cache={tmp_path / 'cache'}", "task.several=true"]
+    done = typed("train", recipe, *words, "train.budget=4 steps", "--run", run)
+    assert done.code == 0, done.err
+    seen = read_run(run).facts()["outcomes"]["test"]
+    # every label right is what counts, and there is no table of who is taken for whom
+    assert seen["linear"]["against"]["metric"] == "subset_accuracy"
+    assert "confusion" not in seen and len(seen["worst"]) > 10
+
+
 def test_what_a_context_loses_is_said_before_and_while_training(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a.jsonl", *({"text": t, "label": c} for t, c in pairs(300)))
     write_jsonl(tmp_path / "long.jsonl", {"text": "red " * 20, "label": "red"})

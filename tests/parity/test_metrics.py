@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wellfit.evaluate.classification import class_metrics
+from wellfit.evaluate.classification import class_score
 from wellfit.evaluate.generation import generation_metrics
 from wellfit.evaluate.linear import linear_classifier, linear_regressor
-from wellfit.evaluate.regression import regression_metrics
+from wellfit.evaluate.metric import measured
+from wellfit.evaluate.regression import regression_score
 
 
 def labelled(path: Path, mark: str) -> tuple[list[str], list[str]]:
@@ -40,7 +41,7 @@ def test_the_linear_baseline_is_the_one_that_was_measured(
     (labels, texts), (truth, others) = read(shared_data, "train"), read(shared_data, "test")
     names, train = np.unique(labels, return_inverse=True)
     scores = linear_classifier(texts, train, len(names))(others)
-    found = class_metrics(scores, np.searchsorted(names, truth))
+    found = measured(class_score(scores, np.searchsorted(names, truth)), len(truth))
     assert round(found["accuracy"].value, 3) == accuracy
     assert found["accuracy"].n == len(others)
     if f1_macro is not None:
@@ -56,7 +57,8 @@ def test_the_linear_baseline_of_numbers_is_the_one_that_was_measured(shared_data
         np.array([[float(row[k]) for k in "VA"] for row in part]) for part in (train, test)
     )
     predict = linear_regressor([row["text"] for row in train], targets)
-    found = regression_metrics(predict([row["text"] for row in test]), truth, "VA")
+    score = regression_score(predict([row["text"] for row in test]), truth, "VA")
+    found = measured(score, len(truth))
     assert round(found["pearson_V"].value, 3) == 0.508
     assert round(found["pearson_A"].value, 3) == 0.272
 

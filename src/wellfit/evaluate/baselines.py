@@ -15,19 +15,19 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
+import torch
 
 from wellfit.data import Blocks, Labels, Split
-from wellfit.objectives import IGNORE
+from wellfit.evaluate.losses import labels_of
+from wellfit.objectives import IGNORE, regression_losses
 
 MOST_TOKENS = 20_000_000  # of train that are counted; more moves a bigram loss by very little
 _PIECE_TOKENS = 1 << 20
 _STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
 _HELD_OUT_FRAC = 0.05
-
-Elementwise: TypeAlias = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,6 @@ class Counts:
     pair_keys: np.ndarray  # int64, sorted
     pair_counts: np.ndarray  # int64
     strength: float  # pseudo-tokens of unigram mixed into each bigram row
-    n_targets: int
 
     def unigram_probability(self, tokens: np.ndarray) -> np.ndarray:
         """Share of each token, one added to every count so that none is impossible."""
@@ -76,22 +75,24 @@ Baseline = Callable[[Blocks], Baselines]
 """What was learned from the train split, ready to score blocks."""
 
 
-def baseline_of(train: Split, *, vocab: int, labels: Labels | None, loss: Elementwise) -> Baseline:
+def baseline_of(
+    train: Split, *, vocab: int, labels: Labels | None, options: dict[str, Any]
+) -> Baseline:
     """The baselines that suit a split: of tokens, of classes, or of numbers.
 
-    ``loss`` is of (predictions, targets) in deviations, elementwise, for numbers alone.
+    ``options`` are those of ``regression_losses``, for numbers alone.
     """
     if labels is None:
         return partial(score, count_train(train, vocab=vocab))
     assert train.labels is not None, train.name
     if labels.means:
-        return partial(_constants, train.labels, labels, loss)
+        return partial(_constants, train.labels, labels, options)
     return partial(_prior, train.labels, labels)
 
 
 def _prior(train_NL: np.ndarray, labels: Labels, blocks: Blocks) -> Baselines:
     """Classes by their share, one added to every count; several labels each by its own."""
-    labels_NL = _labels(blocks)
+    labels_NL = labels_of(blocks)
     n, classes = len(train_NL), len(labels.names)
     if labels.several:
         share_L = (train_NL.sum(axis=0) + 1) / (n + 2)
@@ -105,22 +106,21 @@ def _prior(train_NL: np.ndarray, labels: Labels, blocks: Blocks) -> Baselines:
 
 
 def _constants(
-    train_NL: np.ndarray, labels: Labels, loss: Elementwise, blocks: Blocks
+    train_NL: np.ndarray, labels: Labels, options: dict[str, Any], blocks: Blocks
 ) -> Baselines:
     """The best of a hundred quantiles and the mean, judged on the train split."""
     means_L, deviations_L = np.array(labels.means), np.array(labels.deviations)
+
+    def losses(said_L: np.ndarray, wanted_NL: np.ndarray) -> np.ndarray:
+        said_NL = torch.tensor(np.broadcast_to(said_L, wanted_NL.shape))
+        return regression_losses(said_NL, torch.tensor(wanted_NL), **options).numpy()
+
     wanted_NL = (train_NL - means_L) / deviations_L
     tried = [np.zeros_like(means_L), *np.quantile(wanted_NL, np.linspace(0.01, 0.99, 99), axis=0)]
-    losses = np.stack([loss(np.broadcast_to(c, wanted_NL.shape), wanted_NL).mean(0) for c in tried])
-    best_L = np.stack(tried)[losses.argmin(axis=0), np.arange(len(means_L))]
-    targets = (_labels(blocks) - means_L) / deviations_L
-    found = loss(np.broadcast_to(best_L, targets.shape), targets).mean(axis=1)
+    by_constant = np.stack([losses(said_L, wanted_NL).mean(axis=0) for said_L in tried])
+    best_L = np.stack(tried)[by_constant.argmin(axis=0), np.arange(len(means_L))]
+    found = losses(best_L, (labels_of(blocks) - means_L) / deviations_L).mean(axis=1)
     return Baselines({"mean": float(found.mean())}, "mean", found)
-
-
-def _labels(blocks: Blocks) -> np.ndarray:
-    assert blocks.split.labels is not None, blocks.split.name
-    return np.asarray(blocks.split.labels[blocks.documents], dtype=np.float64)
 
 
 def count_train(split: Split, *, vocab: int) -> Counts:
@@ -134,31 +134,29 @@ def count_train(split: Split, *, vocab: int) -> Counts:
         parts = np.split(pieces[0], [kept], axis=1)
     held = max(1, int(len(parts) * _HELD_OUT_FRAC))
     fitted = _count(parts[:-held], vocab=vocab, strength=1.0)
-    best, best_nats = _STRENGTHS[0], math.inf
-    for strength in _STRENGTHS:
+
+    def held_out_nats(strength: float) -> float:
         trial = replace(fitted, strength=strength)
-        nats = sum(-np.log(trial.bigram_probability(*p)).sum() for p in parts[-held:])
-        if nats < best_nats:
-            best, best_nats = strength, float(nats)
-    return _count(pieces, vocab=vocab, strength=best)
+        return sum(-np.log(trial.bigram_probability(*part)).sum() for part in parts[-held:])
+
+    return _count(pieces, vocab=vocab, strength=min(_STRENGTHS, key=held_out_nats))
 
 
 def score(counts: Counts, blocks: Blocks) -> Baselines:
     """The baselines' losses on these blocks."""
-    unigram, bigram_nats, targets_seen = 0.0, np.zeros(len(blocks)), 0
+    unigram, bigram_nats = 0.0, np.zeros(len(blocks))
     for start in range(0, len(blocks), 256):
-        rows = blocks.rows(start, min(start + 256, len(blocks)))
+        rows = blocks.rows(start, start + 256)
         counted = rows.targets != IGNORE
         tokens, targets = rows.inputs[counted], rows.targets[counted]
         unigram -= float(np.log(counts.unigram_probability(targets)).sum())
         nats = np.zeros(rows.targets.shape)
         nats[counted] = -np.log(counts.bigram_probability(tokens, targets))
-        bigram_nats[start : start + len(nats)] = nats.sum(axis=1)
-        targets_seen += int(counted.sum())
+        bigram_nats[rows.samples] = nats.sum(axis=1)
     losses = {
         "uniform": math.log(counts.vocab),
-        "unigram": unigram / targets_seen,
-        "bigram": float(bigram_nats.sum()) / targets_seen,
+        "unigram": unigram / blocks.n_targets,
+        "bigram": float(bigram_nats.sum()) / blocks.n_targets,
     }
     return Baselines(losses, "bigram", bigram_nats)
 
@@ -189,14 +187,14 @@ def _pairs(split: Split, start: int, end: int) -> np.ndarray:
 
 
 def _count(pieces: list[np.ndarray], *, vocab: int, strength: float) -> Counts:
-    single_V, before_V = np.zeros((2, vocab), dtype=np.int64)
-    keys, counts = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    keys, counts = np.empty((2, 0), dtype=np.int64)
     for before, after in pieces:
-        single_V += np.bincount(after, minlength=vocab)
-        before_V += np.bincount(before, minlength=vocab)
         new_keys, new_counts = np.unique(before * vocab + after, return_counts=True)
         keys, back = np.unique(np.concatenate((keys, new_keys)), return_inverse=True)
         both = np.concatenate((counts, new_counts))
         counts = np.bincount(back, weights=both).astype(np.int64)
-    n_targets = int(single_V.sum())
-    return Counts(vocab, single_V, before_V, keys, counts, strength, n_targets)
+    before_V, single_V = (
+        np.bincount(tokens, weights=counts, minlength=vocab).astype(np.int64)
+        for tokens in np.divmod(keys, vocab)
+    )
+    return Counts(vocab, single_V, before_V, keys, counts, strength)

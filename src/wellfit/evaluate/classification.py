@@ -6,43 +6,14 @@ Dims: D draws, N examples, C classes, B bins.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from wellfit.evaluate.metric import Metric, Score, measured
+from wellfit.evaluate.metric import Score, or_none
 from wellfit.evaluate.ranks import auc, ranks_of, ratio
 
 BINS = 15
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClassReport:
-    """What the metrics of one label a text are made of.
-
-    Shapes  confusion (C, C) int64, rows the truth, columns what was predicted.
-    ``reliability`` has a row for each of the ``BINS`` equal parts of confidence from 0 to 1.
-    """
-
-    confusion: np.ndarray
-    classes: list[dict[str, Any]]  # name, n, predicted, precision, recall, f1, roc_auc
-    reliability: list[dict[str, Any]]  # lo, hi, n, confidence, accuracy
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return {
-            "confusion": self.confusion.tolist(),
-            "classes": self.classes,
-            "reliability": self.reliability,
-        }
-
-
-def class_metrics(
-    scores_NC: np.ndarray, labels_N: np.ndarray, *, seed: int = 0
-) -> dict[str, Metric]:
-    """Metrics of one label a text; see ``class_score`` for which."""
-    return measured(class_score(scores_NC, labels_N), len(labels_N), seed=seed)
 
 
 def class_score(scores_NC: np.ndarray, labels_N: np.ndarray) -> Score:
@@ -83,8 +54,14 @@ def class_score(scores_NC: np.ndarray, labels_N: np.ndarray) -> Score:
     return score
 
 
-def class_report(scores_NC: np.ndarray, labels_N: np.ndarray, names: Sequence[str]) -> ClassReport:
-    """Confusion matrix, a row for each class, and how far confidence can be relied on."""
+def class_report(
+    scores_NC: np.ndarray, labels_N: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
+    """Confusion matrix, a row for each class, and how far confidence can be relied on.
+
+    Rows of the matrix are the truth, columns what was predicted.  Calibration has a row for each
+    of the ``BINS`` equal parts of confidence from 0 to 1.
+    """
     log_NC, labels_N = _checked(scores_NC, labels_N)
     n_classes, one = log_NC.shape[1], np.ones((1, len(labels_N)))
     predicted_N = log_NC.argmax(axis=1)
@@ -99,15 +76,14 @@ def class_report(scores_NC: np.ndarray, labels_N: np.ndarray, names: Sequence[st
             "precision": float(ratio(right_C[c], predicted_C[c])),
             "recall": float(ratio(right_C[c], held_C[c])),
             "f1": float(ratio(2 * right_C[c], held_C[c] + predicted_C[c])),
-            "roc_auc": _or_none(auc(ranks_of(_odds(log_NC, c)), labels_N == c, one)),
+            "roc_auc": or_none(float(auc(ranks_of(_odds(log_NC, c)), labels_N == c, one)[0])),
         }
         for c, name in enumerate(names)
     ]
     confidence_N, bin_N = _confidence(log_NC)
-    n_B = np.bincount(bin_N, minlength=BINS)
-    sure_B = np.bincount(bin_N, weights=confidence_N, minlength=BINS)
-    right_B = np.bincount(bin_N, weights=predicted_N == labels_N, minlength=BINS)
-    reliability = [
+    weights = (None, confidence_N, predicted_N == labels_N)
+    n_B, sure_B, right_B = (np.bincount(bin_N, weights=w, minlength=BINS) for w in weights)
+    calibration = [
         {
             "lo": b / BINS,
             "hi": (b + 1) / BINS,
@@ -117,14 +93,8 @@ def class_report(scores_NC: np.ndarray, labels_N: np.ndarray, names: Sequence[st
         }
         for b, n in enumerate(n_B)
     ]
-    return ClassReport(confusion, classes, reliability)
-
-
-def label_metrics(
-    scores_NC: np.ndarray, targets_NC: np.ndarray, names: Sequence[str], *, seed: int = 0
-) -> dict[str, Metric]:
-    """Metrics of several labels a text; see ``label_score`` for which."""
-    return measured(label_score(scores_NC, targets_NC, names), len(targets_NC), seed=seed)
+    counts = {"labels": names, "counts": confusion.tolist()}
+    return {"confusion": counts, "per_class": classes, "calibration": calibration}
 
 
 def label_score(scores_NC: np.ndarray, targets_NC: np.ndarray, names: Sequence[str]) -> Score:
@@ -188,10 +158,6 @@ def _averages(
     held_DC: np.ndarray, predicted_DC: np.ndarray, right_DC: np.ndarray, counts_DC: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Precision, recall and F1; macro over the classes that count."""
-
-    def summed(x_DC: np.ndarray) -> np.ndarray:
-        return x_DC.sum(axis=1)
-
     kinds = {
         "precision": (right_DC, predicted_DC),
         "recall": (right_DC, held_DC),
@@ -200,9 +166,9 @@ def _averages(
     out = {}
     for name, (part_DC, whole_DC) in kinds.items():
         value_DC = ratio(part_DC, whole_DC)
-        out[f"{name}_macro"] = ratio(summed(value_DC * counts_DC), summed(counts_DC))
-        out[f"{name}_micro"] = ratio(summed(part_DC), summed(whole_DC))
-        out[f"{name}_weighted"] = ratio(summed(value_DC * held_DC), summed(held_DC))
+        out[f"{name}_macro"] = ratio((value_DC * counts_DC).sum(axis=1), counts_DC.sum(axis=1))
+        out[f"{name}_micro"] = ratio(part_DC.sum(axis=1), whole_DC.sum(axis=1))
+        out[f"{name}_weighted"] = ratio((value_DC * held_DC).sum(axis=1), held_DC.sum(axis=1))
     return out
 
 
@@ -218,7 +184,3 @@ def _mean_defined(values: Sequence[np.ndarray]) -> np.ndarray:
     defined = ~np.isnan(found)
     total_D = np.where(defined, found, 0.0).sum(axis=0)
     return ratio(total_D, defined.sum(axis=0), empty=np.nan)
-
-
-def _or_none(area_1: np.ndarray) -> float | None:
-    return None if np.isnan(area_1[0]) else float(area_1[0])

@@ -1,6 +1,4 @@
-"""What a user would pick instead of a network, and what no one would.
-
-TF-IDF of words with a linear model; and the same answer for every text.
+"""What a user would pick instead of a network: TF-IDF of words with a linear model.
 
 Dims: N texts, C classes, K targets.
 """
@@ -58,10 +56,6 @@ def linear_regressor(texts: Sequence[str], targets_NK: np.ndarray) -> FromTexts:
     return lambda others: model.predict(to_rows(others)).reshape(len(others), -1)
 
 
-def _always(row: np.ndarray) -> FromTexts:
-    return lambda others: np.tile(row, (len(others), 1))
-
-
 def _features(texts: Sequence[str], **how: Any) -> tuple[Callable[[Sequence[str]], Any], Any]:
     """A function from texts to rows of TF-IDF, and the rows of those it was fitted to."""
     words = need("sklearn.feature_extraction.text", extra="eval", why=_WHY)
@@ -70,9 +64,11 @@ def _features(texts: Sequence[str], **how: Any) -> tuple[Callable[[Sequence[str]
     try:
         rows = tfidf.fit_transform(texts)
     except ValueError:  # no words, or none that occurs twice: then only the intercept is left
-        return lambda others: sparse.csr_matrix((len(others), 1)), sparse.csr_matrix(
-            (len(texts), 1)
-        )
+
+        def empty(others: Sequence[str]) -> Any:
+            return sparse.csr_matrix((len(others), 1))
+
+        return empty, empty(texts)
     return tfidf.transform, rows
 
 

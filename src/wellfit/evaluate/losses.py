@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wellfit.data import Blocks, Labels, Rows
-from wellfit.objectives import IGNORE, linear_nats, regression_losses
+from wellfit.objectives import linear_nats, regression_losses
 
 
 class Scored(NamedTuple):
@@ -40,13 +40,15 @@ class BlockScores(NamedTuple):
     outputs_NO: np.ndarray | None  # float32, of a labelled task
 
 
+def labels_of(blocks: Blocks) -> np.ndarray:
+    """What stands beside each text of a labelled split, (N, L) float64."""
+    assert blocks.split.labels is not None, blocks.split.name
+    return np.asarray(blocks.split.labels[blocks.documents], dtype=np.float64)
+
+
 @torch.inference_mode()
 def score_blocks(
-    scorer: Scorer,
-    blocks: Blocks,
-    *,
-    part: tuple[int, int] = (0, 1),
-    watch: Watch | None = None,
+    scorer: Scorer, blocks: Blocks, *, part: tuple[int, int] = (0, 1), watch: Watch | None = None
 ) -> BlockScores:
     """Summed loss of each block.
 
@@ -74,8 +76,9 @@ def score_blocks(
     return BlockScores(nats_N, outputs_NO)
 
 
-def token_scorer(model: Any, *, device: str) -> Scorer:
+def token_scorer(model: Any) -> Scorer:
     """Nats of each row's counted tokens under a decoder."""
+    device = next(model.parameters()).device
 
     def score(rows: Rows) -> Scored:
         tokens_BT = torch.from_numpy(rows.inputs).to(device)
@@ -89,58 +92,45 @@ def token_scorer(model: Any, *, device: str) -> Scorer:
     return score
 
 
-def logits_scorer(logits_of: Callable[[Tensor], Tensor], *, device: str) -> Scorer:
-    """The same from anything that turns tokens (B, T) into logits (B, T, V)."""
-
-    def score(rows: Rows) -> Scored:
-        targets_BT = torch.from_numpy(rows.targets).to(device)
-        logits_BTV = logits_of(torch.from_numpy(rows.inputs).to(device))
-        nats_T = F.cross_entropy(
-            logits_BTV.flatten(0, 1).float(),
-            targets_BT.flatten(),
-            ignore_index=IGNORE,
-            reduction="none",
-        )
-        return Scored(nats_T.view(targets_BT.shape).double().sum(dim=1))
-
-    return score
-
-
-def class_scorer(model: Any, *, several: bool, device: str) -> Scorer:
+def class_scorer(model: Any, *, several: bool) -> Scorer:
     """Nats of each text's label (with ``several``, the mean over the labels), and the scores."""
 
-    def score(rows: Rows) -> Scored:
-        scores_BC, labels_BL = _outputs(model, rows, device)
+    def score(scores_BC: Tensor, labels_BL: Tensor) -> Scored:
         if several:
             nats_BC = F.binary_cross_entropy_with_logits(scores_BC, labels_BL, reduction="none")
             return Scored(nats_BC.mean(dim=1), scores_BC)
-        return Scored(
-            F.cross_entropy(scores_BC, labels_BL[:, 0].long(), reduction="none"), scores_BC
-        )
+        nats_B = F.cross_entropy(scores_BC, labels_BL[:, 0].long(), reduction="none")
+        return Scored(nats_B, scores_BC)
 
-    return score
+    return _labelled(model, score)
 
 
-def number_scorer(model: Any, labels: Labels, options: dict[str, Any], *, device: str) -> Scorer:
+def number_scorer(model: Any, labels: Labels, options: dict[str, Any]) -> Scorer:
     """The loss of each text's numbers, their mean where there are several, and the predictions.
 
     The loss is that of training, on targets in deviations of train; the predictions are in the
     units of the data.
     """
-    means_L, deviations_L = torch.tensor(labels.means), torch.tensor(labels.deviations)
+    device = next(model.parameters()).device
+    means_L, deviations_L = torch.tensor((labels.means, labels.deviations), device=device)
 
-    def score(rows: Rows) -> Scored:
-        predicted_BL, labels_BL = _outputs(model, rows, device)
-        means, deviations = means_L.to(device), deviations_L.to(device)
-        losses_BL = regression_losses(predicted_BL, (labels_BL - means) / deviations, **options)
-        return Scored(losses_BL.mean(dim=1), predicted_BL * deviations + means)
+    def score(predicted_BL: Tensor, labels_BL: Tensor) -> Scored:
+        wanted_BL = (labels_BL - means_L) / deviations_L
+        losses_BL = regression_losses(predicted_BL, wanted_BL, **options)
+        return Scored(losses_BL.mean(dim=1), predicted_BL * deviations_L + means_L)
 
-    return score
+    return _labelled(model, score)
 
 
-def _outputs(model: Any, rows: Rows, device: str) -> tuple[Tensor, Tensor]:
-    assert rows.lengths is not None and rows.labels is not None, "rows of a labelled task"
-    tokens_BT = torch.from_numpy(rows.inputs).to(device)
-    lengths_B = torch.from_numpy(rows.lengths).to(device)
-    outputs = model.outputs_of(tokens_BT, lengths_B)
-    return outputs.float(), torch.from_numpy(rows.labels).to(device)
+def _labelled(model: Any, score: Callable[[Tensor, Tensor], Scored]) -> Scorer:
+    """A scorer from a function of what the model makes of each text, and its labels."""
+    device = next(model.parameters()).device
+
+    def of_rows(rows: Rows) -> Scored:
+        assert rows.lengths is not None and rows.labels is not None, "rows of a labelled task"
+        tokens_BT = torch.from_numpy(rows.inputs).to(device)
+        lengths_B = torch.from_numpy(rows.lengths).to(device)
+        outputs_BO = model.outputs_of(tokens_BT, lengths_B).float()
+        return score(outputs_BO, torch.from_numpy(rows.labels).to(device))
+
+    return of_rows

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,7 +24,7 @@ Score: TypeAlias = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 Verdict: TypeAlias = Literal["better", "worse", "no difference seen"]
 
-_LOWER_IS_BETTER = ("mse", "mae", "pinball", "calibration_error", "perplexity")
+_LOWER_IS_BETTER = ("loss", "mse", "mae", "pinball", "calibration_error", "bits_per_byte")
 
 
 class Metric(NamedTuple):
@@ -36,8 +37,8 @@ class Metric(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON, which has neither NaN nor infinity."""
         return {
-            "value": _or_none(self.value),
-            "ci95": [_or_none(end) for end in self.ci95],
+            "value": or_none(self.value),
+            "ci95": [or_none(end) for end in self.ci95],
             "n": self.n,
         }
 
@@ -54,36 +55,34 @@ class Comparison(NamedTuple):
         """As plain JSON; ``unseen`` is how large a difference would have passed unnoticed."""
         found = Metric(self.difference, self.ci95, self.n).as_dict()
         found["difference"] = found.pop("value")
-        return {**found, "verdict": self.verdict, "unseen": _or_none(self.unseen)}
+        unseen = (self.ci95[1] - self.ci95[0]) / 2
+        return {**found, "verdict": self.verdict, "unseen": or_none(unseen)}
 
-    @property
-    def unseen(self) -> float:
-        """Half the width of the interval."""
-        return (self.ci95[1] - self.ci95[0]) / 2
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a metric, of one target or of all, is a loss, an error or a perplexity."""
+    return metric.startswith(_LOWER_IS_BETTER) or metric.endswith("perplexity")
 
 
 def measured(score: Score, n: int, *, seed: int = 0) -> dict[str, Metric]:
     """Each value of a score on n examples, with its interval."""
     if n == 0:
         raise ValueError("no examples: there is nothing to measure")
-    values = score(np.ones((1, n)))
-    draws = _drawn(score, n, seed)
-    return {name: Metric(float(v[0]), _ends(draws[name]), n) for name, v in values.items()}
+    found = _sampled(score, n, seed)
+    return {name: Metric(float(v[0]), _ends(v[1:]), n) for name, v in found.items()}
 
 
 def compared(ours: Score, theirs: Score, n: int, *, seed: int = 0) -> dict[str, Comparison]:
     """Each difference of two scores of the same n examples, by paired bootstrap."""
-    one = np.ones((1, n))
-    mine, other = ours(one), theirs(one)
-    draws, others = _drawn(ours, n, seed), _drawn(theirs, n, seed)
+    mine, other = _sampled(ours, n, seed), _sampled(theirs, n, seed)
     out = {}
     for name in mine:
-        ends = _ends(draws[name] - others[name])
-        sign = -1 if name.startswith(_LOWER_IS_BETTER) else 1
+        difference = mine[name] - other[name]
+        lo, hi = _ends(difference[1:])
         verdict: Verdict = "no difference seen"
-        if ends[0] > 0 or ends[1] < 0:
-            verdict = "better" if sign * ends[0] > 0 else "worse"
-        out[name] = Comparison(float(mine[name][0] - other[name][0]), ends, n, verdict)
+        if lo > 0 or hi < 0:
+            verdict = "better" if (hi < 0) == lower_is_better(name) else "worse"
+        out[name] = Comparison(float(difference[0]), (lo, hi), n, verdict)
     return out
 
 
@@ -105,10 +104,11 @@ def share(right_N: np.ndarray, *, seed: int = 0) -> Metric:
     return Metric(value, _ends(draws if n > 1 else draws[:0]), n)
 
 
-def _drawn(score: Score, n: int, seed: int) -> dict[str, np.ndarray]:
-    parts = [score(weights_DN) for weights_DN in resamples(n, seed=seed)] if n > 1 else []
-    names = parts[0] if parts else score(np.ones((1, n)))
-    return {name: np.concatenate([np.empty(0), *(p[name] for p in parts)]) for name in names}
+def _sampled(score: Score, n: int, seed: int) -> dict[str, np.ndarray]:
+    """Each value where every example counts once, and after it those of the draws."""
+    draws = chain([np.ones((1, n))], resamples(n, seed=seed) if n > 1 else ())
+    parts = [score(weights_DN) for weights_DN in draws]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _ends(draws_D: np.ndarray) -> tuple[float, float]:
@@ -121,5 +121,6 @@ def _ends(draws_D: np.ndarray) -> tuple[float, float]:
     return float(lo), float(hi)
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """The value as JSON has it: None where it is not finite."""
     return value if math.isfinite(value) else None

@@ -9,21 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wellfit.evaluate.metric import Metric, Score, measured
+from wellfit.evaluate.metric import Score
 from wellfit.evaluate.ranks import ALL, ranks_of, ratio
-
-
-def regression_metrics(
-    predictions_NK: np.ndarray,
-    targets_NK: np.ndarray,
-    names: Sequence[str],
-    *,
-    quantile: float | None = None,
-    seed: int = 0,
-) -> dict[str, Metric]:
-    """Metrics of each target; see ``regression_score`` for which."""
-    score = regression_score(predictions_NK, targets_NK, names, quantile=quantile)
-    return measured(score, len(targets_NK), seed=seed)
 
 
 def regression_score(

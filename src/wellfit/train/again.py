@@ -11,12 +11,12 @@ from wellfit.config import Recipe
 from wellfit.data import Labels, Prepared
 from wellfit.errors import CheckpointError, RunError
 from wellfit.model import build_model, read_model
-from wellfit.plan import model_of, this_machine
+from wellfit.plan import model_of
 from wellfit.report import NoScreen
 from wellfit.store import RunDir
 from wellfit.tokenizer import Tokenizer, load_tokenizer
 from wellfit.train.ranks import Ranks
-from wellfit.train.setup import Here, check_same_data, prepared, read_resolved
+from wellfit.train.setup import check_same_data, prepared, read_resolved
 from wellfit.train.state import load_weights
 
 
@@ -34,7 +34,7 @@ class Opened(NamedTuple):
 
     model: Any
     tokenizer: Tokenizer
-    step: int | None = None
+    step: int = 0
     recipe: Recipe | None = None
     labels: Labels | None = None
 
@@ -43,15 +43,14 @@ def open_model(target: Path) -> Opened:
     """A run's chosen model, or a model in published layout.  Raises ``RunError`` for neither."""
     run = RunDir(target.absolute())
     if run.db.is_file() and not run.model.is_dir():
-        again = open_again(target)
-        data = again.data
-        return Opened(again.model, data.tokenizer, again.step, again.recipe, data.labels)
+        recipe, data, model, step = open_again(target)
+        return Opened(model, data.tokenizer, step, recipe, data.labels)
     if run.db.is_file():
-        recipe, _ = read_resolved(run)
-        labels = json.loads(run.data.read_text()).get("labels")
-        found = Labels(**{k: _tuple(v) for k, v in labels.items()}) if labels else None
-        model = read_model(run.model)
-        return Opened(model, load_tokenizer(run.model), None, recipe, found)
+        recipe, labels = read_resolved(run).recipe, None
+        if said := json.loads(run.data.read_text()).get("labels"):
+            means, deviations = tuple(said["means"]), tuple(said["deviations"])
+            labels = Labels(tuple(said["names"]), said["several"], means, deviations)
+        return Opened(read_model(run.model), load_tokenizer(run.model), 0, recipe, labels)
     if (target / "config.json").is_file():
         return Opened(read_model(target), load_tokenizer(target))
     raise RunError(
@@ -60,27 +59,22 @@ def open_model(target: Path) -> Opened:
     )
 
 
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def open_again(path: Path) -> Again:
     """Open a run, finished or not, to measure its chosen model on its own data.
 
     Raises ``RunError`` when the data changed since, ``CheckpointError`` before the first save.
     """
     run = RunDir.open(path)
-    recipe, _ = read_resolved(run)
-    data = prepared(recipe, Here(this_machine(), "cpu", Ranks(0, 1, 0), NoScreen()))
+    recipe = read_resolved(run).recipe
+    data = prepared(recipe, Ranks(), NoScreen())
     check_same_data(run, data)
     shape = model_of(recipe, data).shape
     model = build_model(recipe.model, shape, seed=recipe.train.seed, weights=False)
-    best = committed(run.checkpoints, "best")
-    if best:
-        load_weights(model, load(best[-1]).tensors["model"])
-        return Again(recipe, data, model, best[-1].step)
-    newest = newest_verified(run.checkpoints, rejected=lambda checkpoint, why: None)
-    if newest is None:
+    if best := committed(run.checkpoints, "best"):
+        chosen, contents = best[-1], load(best[-1])
+    elif newest := newest_verified(run.checkpoints, rejected=lambda checkpoint, why: None):
+        chosen, contents = newest
+    else:
         raise CheckpointError(f"{path} has not saved anything yet; wait for its first checkpoint")
-    load_weights(model, newest[1].tensors["model"])
-    return Again(recipe, data, model, newest[0].step)
+    load_weights(model, contents.tensors["model"])
+    return Again(recipe, data, model, chosen.step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wellfit.data import Sources, places_of, preview, too_long
+from wellfit.data import Sources, places_of, too_long
 from wellfit.train.job import Job
 
 _NAMED = 100
@@ -26,13 +26,6 @@ def inspected(job: Job, sources: Sources) -> dict[str, Any]:
     formats = sorted({file.format for file in sources.files})
     more = {"formats": formats, "context": context, "long": job.recipe.data.long, "fitted": long}
     return {**audit, "examples": {**audit["examples"], **more}}
-
-
-def previewed(job: Job, sources: Sources) -> list[dict[str, Any]]:
-    """Three examples as they are trained on: pieces of text, each with whether it is learned."""
-    if not job.fitted:
-        return []
-    return [shown._asdict() for shown in preview(job.data, sources)]
 
 
 def example_problems(audit: Mapping[str, Any]) -> Iterator[str]:

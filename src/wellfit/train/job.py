@@ -7,22 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from wellfit.config import Explained, Pretrained, Recipe, known
-from wellfit.data import Blocks, Feed, Prepared, eval_blocks
-from wellfit.evaluate import Baseline, Baselines
+from wellfit.data import Blocks, Feed, Prepared, eval_blocks, fit_counts, train_feed
+from wellfit.evaluate.baselines import Baselines
 from wellfit.model import Ngrams, Shape, build_model, lora_drop_source, noise_source
 from wellfit.optim import build_optimizers
-from wellfit.plan import Machine
-from wellfit.store import RunDir, Unit
-from wellfit.train.learn import LossOf, MicroBatch, loss_of, micro_batch, unit_of
+from wellfit.plan import Decision, Machine
+from wellfit.report import Screen
+from wellfit.store import RunDir
+from wellfit.train.learn import LossOf, MicroBatch, class_weights, loss_of, micro_batch
 from wellfit.train.outcomes import Judge
 from wellfit.train.ranks import Ranks
 from wellfit.train.state import TrainState
+
+
+class Here(NamedTuple):
+    """Where a run runs: the machine, the place of this process among the ranks, the screen."""
+
+    machine: Machine
+    ranks: Ranks
+    screen: Screen
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,6 @@ class Job:
     feed: Feed
     fitted: Mapping[str, Mapping[str, int]]  # by split: how many examples lose what
     weights_C: np.ndarray | None  # of the classes in the loss, where they differ
-    baseline: Baseline
     baselines: Baselines  # on val_blocks
     judge: Judge
 
@@ -58,14 +67,36 @@ class Job:
         return int(budget.amount)
 
     @property
-    def unit(self) -> Unit:
-        """What the loss is counted in."""
-        return unit_of(self.recipe.task)
-
-    @property
     def compute(self) -> torch.dtype:
         """The dtype of activations and matrix products while training."""
         return torch.bfloat16 if self.recipe.train.precision == "bf16" else torch.float32
+
+
+def make_job(decision: Decision, data: Prepared, shape: Shape, run: RunDir, here: Here) -> Job:
+    """The job of a decided recipe, with its evaluation blocks and baselines."""
+    recipe, context, train = decision.recipe, shape.context, data.splits["train"]
+    most, long, judge = known(recipe.evaluate.tokens), recipe.data.long, Judge(recipe, data)
+    fitted = fit_counts(data.splits, context=context, long=long)  # test too, before a step
+    train_blocks, val_blocks = (
+        eval_blocks(split, context=context, max_targets=most, long=long)
+        for split in (train, data.splits["val"])
+    )
+    return Job(
+        recipe=recipe,
+        explained=decision.explained,
+        run=run,
+        data=data,
+        shape=shape,
+        machine=here.machine,
+        ranks=here.ranks,
+        train_blocks=train_blocks,
+        val_blocks=val_blocks,
+        feed=train_feed(train, context=context, long=long, packed=recipe.data.pack),
+        fitted=fitted,
+        weights_C=class_weights(recipe.task, data.labels, train),
+        baselines=judge.baseline(val_blocks),
+        judge=judge,
+    )
 
 
 def new_state(job: Job, *, weights: bool = True) -> TrainState:
@@ -107,8 +138,7 @@ def batch_stream(job: Job) -> Callable[[int], Iterator[MicroBatch]]:
         for start in range(0, len(rows.samples), micro):
             part = rows.part(start, start + micro)
             drop = source.draw(step, part.samples) if source else None
-            made = micro_batch(part, drop, weights_C=job.weights_C)
             small = lora.draw(step, part.samples) if lora else None
-            yield made._replace(lora_drop=small)
+            yield micro_batch(part, drop, weights_C=job.weights_C)._replace(lora_drop=small)
 
     return micro_batches

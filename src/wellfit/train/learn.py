@@ -9,39 +9,20 @@ Dims: B rows of a micro-batch, T time, D model, V vocabulary, L labels, C classe
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wellfit.config.task import (
-    Absolute,
-    Chat,
-    Classify,
-    Complete,
-    CrossEntropy,
-    Focal,
-    Huber,
-    LanguageModel,
-    Quantile,
-    Regress,
-    Squared,
-    Task,
-    TokenLoss,
-)
+from wellfit import objectives
+from wellfit.config import task as kinds
+from wellfit.config.task import Task
 from wellfit.data import IGNORE, Labels, Rows, Split
 from wellfit.errors import ConfigError
 from wellfit.model import Decoder, Drop, Noise, dropping
-from wellfit.objectives import (
-    Tally,
-    class_loss,
-    linear_cross_entropy,
-    pays,
-    regression_loss,
-    several_loss,
-    token_loss,
-)
+from wellfit.objectives import Tally
 from wellfit.report.measures import loss_unit
 from wellfit.store import Unit
 
@@ -61,17 +42,9 @@ class MicroBatch(NamedTuple):
 
     def to(self, device: str | torch.device) -> MicroBatch:
         """The same with its tensors on the device."""
-        return self._replace(
-            tokens_BT=self.tokens_BT.to(device, non_blocking=True),
-            targets_BT=self.targets_BT.to(device, non_blocking=True),
-            segments_BT=_moved(self.segments_BT, device),
-            lengths_B=_moved(self.lengths_B, device),
-            labels_BL=_moved(self.labels_BL, device),
+        return MicroBatch._make(
+            x.to(device, non_blocking=True) if isinstance(x, Tensor) else x for x in self
         )
-
-
-def _moved(tensor: Tensor | None, device: str | torch.device) -> Tensor | None:
-    return None if tensor is None else tensor.to(device, non_blocking=True)
 
 
 LossOf = Callable[[MicroBatch], Tally]
@@ -89,30 +62,19 @@ def micro_batch(rows: Rows, drop: Noise | None, *, weights_C: np.ndarray | None)
         n_targets, weight = len(rows.labels), float(rows.labels.size)
         if weights_C is not None:
             weight = float(weights_C[rows.labels[:, 0].astype(np.int64)].sum())
-    return MicroBatch(
-        torch.from_numpy(rows.inputs),
-        torch.from_numpy(rows.targets),
-        _tensor(rows.segments),
-        _tensor(rows.lengths),
-        _tensor(rows.labels),
-        drop,
-        n_targets,
-        weight,
-    )
-
-
-def _tensor(array: np.ndarray | None) -> Tensor | None:
-    return None if array is None else torch.from_numpy(array)
+    arrays = (rows.inputs, rows.targets, rows.segments, rows.lengths, rows.labels)
+    tensors = [None if array is None else torch.from_numpy(array) for array in arrays]
+    return MicroBatch._make([*tensors, drop, n_targets, weight, None])
 
 
 def unit_of(task: Task) -> Unit:
     """What the task's loss is counted in."""
-    return "deviations" if isinstance(task, Regress) else "nats"
+    return "deviations" if isinstance(task, kinds.Regress) else "nats"
 
 
 def loss_unit_of(task: Task) -> str:
     """The same in words, and per what: ``squared deviations per text``."""
-    kind = task.loss.kind if isinstance(task, Regress) else None
+    kind = task.loss.kind if isinstance(task, kinds.Regress) else None
     return loss_unit({"task": task.kind, "unit": unit_of(task)}, kind)
 
 
@@ -122,7 +84,7 @@ def class_weights(task: Task, labels: Labels | None, split: Split) -> np.ndarray
     Raises ``ConfigError`` for a list of another length than there are classes, and for texts
     with several labels, whose losses are not of one class.
     """
-    if not isinstance(task, Classify) or task.loss.class_weights is None:
+    if not isinstance(task, kinds.Classify) or task.loss.class_weights is None:
         return None
     assert labels is not None and split.labels is not None, split.name
     given, names = task.loss.class_weights, labels.names
@@ -132,12 +94,11 @@ def class_weights(task: Task, labels: Labels | None, split: Split) -> np.ndarray
         seen = np.bincount(split.labels[:, 0].astype(np.int64), minlength=len(names))
         return len(split.labels) / (len(names) * np.maximum(seen, 1))
     if len(given) != len(names):
-        raise ConfigError(
-            [
-                f"task.loss.class_weights: {len(given)} weights for {len(names)} classes; write "
-                f"one for each of {', '.join(names)}, in this order, or balanced"
-            ]
+        problem = (
+            f"task.loss.class_weights: {len(given)} weights for {len(names)} classes; write "
+            f"one for each of {', '.join(names)}, in this order, or balanced"
         )
+        raise ConfigError([problem])
     return np.array(given)
 
 
@@ -147,11 +108,11 @@ def loss_of(
     """The loss that the task asks for, as a function of a micro-batch."""
     sums: _Sums
     match task:
-        case LanguageModel() | Complete() | Chat():
+        case kinds.LanguageModel() | kinds.Complete() | kinds.Chat():
             sums = _tokens(model, task.loss)
-        case Classify():
+        case kinds.Classify():
             sums = _classes(model, task, weights_C)
-        case Regress():
+        case kinds.Regress():
             assert labels is not None, task
             sums = _numbers(model, task, labels)
         case never:
@@ -160,70 +121,58 @@ def loss_of(
     run = torch.compile(sums, dynamic=None if labels else False) if compiled else sums
 
     def loss(m: MicroBatch) -> Tally:
-        if m.lora_drop is None:
-            return run(*m[:6])
-        with dropping(model, m.lora_drop):
-            return run(*m[:6])
+        with nullcontext() if m.lora_drop is None else dropping(model, m.lora_drop):
+            if labels is None:
+                return run(m.tokens_BT, m.targets_BT, m.segments_BT, m.drop)
+            return run(m.tokens_BT, m.lengths_B, m.labels_BL, m.drop)
 
     return loss
 
 
-def _tokens(model: Decoder, cfg: TokenLoss) -> _Sums:
-    smoothing, z_weight = cfg.label_smoothing, cfg.z_loss
+def _tokens(model: Decoder, cfg: kinds.TokenLoss) -> _Sums:
+    extra = {"label_smoothing": cfg.label_smoothing, "z_weight": cfg.z_loss}
 
     def sums(
-        tokens_BT: Tensor,
-        targets_BT: Tensor,
-        segments_BT: Tensor | None,
-        lengths_B: None,
-        labels_BL: None,
-        drop: Noise | None,
+        tokens_BT: Tensor, targets_BT: Tensor, segments_BT: Tensor | None, drop: Noise | None
     ) -> Tally:
         hidden_TD = model.hidden(tokens_BT, segments_BT=segments_BT, drop=drop).flatten(0, 1)
         targets_T = targets_BT.flatten()
-        if pays(len(targets_T), model.shape.vocab):
-            return linear_cross_entropy(
-                hidden_TD,
-                model.head_weight,
-                targets_T,
-                softcap=model.shape.softcap,
-                label_smoothing=smoothing,
-                z_weight=z_weight,
+        if objectives.pays(len(targets_T), model.shape.vocab):
+            return objectives.linear_cross_entropy(
+                hidden_TD, model.head_weight, targets_T, softcap=model.shape.softcap, **extra
             )
-        logits_TV = model.logits(hidden_TD)
-        return token_loss(logits_TV, targets_T, label_smoothing=smoothing, z_weight=z_weight)
+        return objectives.token_loss(model.logits(hidden_TD), targets_T, **extra)
 
     return sums
 
 
-def _classes(model: Any, task: Classify, weights_C: np.ndarray | None) -> _Sums:
-    weights = None if weights_C is None else torch.from_numpy(weights_C).float()
-    gamma = task.loss.gamma if isinstance(task.loss, Focal) else None
-    smoothing = task.loss.label_smoothing if isinstance(task.loss, CrossEntropy) else 0.0
+def _classes(model: Any, task: kinds.Classify, weights_C: np.ndarray | None) -> _Sums:
+    device, weights = next(model.parameters()).device, None
+    if weights_C is not None:
+        weights = torch.from_numpy(weights_C).float().to(device)
+    match task.loss:
+        case kinds.Focal(gamma=gamma):
+            extra: dict[str, Any] = {"gamma": gamma}
+        case kinds.CrossEntropy(label_smoothing=smoothing):
+            extra = {"label_smoothing": smoothing}
+        case never:
+            assert_never(never)
 
     def tally_of(scores_BC: Tensor, labels_BL: Tensor) -> Tally:
         if task.several:
-            return several_loss(scores_BC, labels_BL, label_smoothing=smoothing, gamma=gamma)
-        moved = None if weights is None else weights.to(scores_BC.device)
-        return class_loss(
-            scores_BC,
-            labels_BL[:, 0].long(),
-            weights_C=moved,
-            label_smoothing=smoothing,
-            gamma=gamma,
-        )
+            return objectives.several_loss(scores_BC, labels_BL, **extra)
+        return objectives.class_loss(scores_BC, labels_BL[:, 0].long(), weights_C=weights, **extra)
 
     return _labelled(model, tally_of)
 
 
-def _numbers(model: Any, task: Regress, labels: Labels) -> _Sums:
-    means_L, deviations_L = torch.tensor(labels.means), torch.tensor(labels.deviations)
-    options = regression_options(task)
+def _numbers(model: Any, task: kinds.Regress, labels: Labels) -> _Sums:
+    device, options = next(model.parameters()).device, regression_options(task)
+    means_L, deviations_L = torch.tensor((labels.means, labels.deviations), device=device)
 
     def tally_of(predicted_BL: Tensor, labels_BL: Tensor) -> Tally:
-        on = predicted_BL.device
-        wanted_BL = (labels_BL - means_L.to(on)) / deviations_L.to(on)
-        return regression_loss(predicted_BL, wanted_BL, **options)
+        wanted_BL = (labels_BL - means_L) / deviations_L
+        return objectives.regression_loss(predicted_BL, wanted_BL, **options)
 
     return _labelled(model, tally_of)
 
@@ -231,27 +180,20 @@ def _numbers(model: Any, task: Regress, labels: Labels) -> _Sums:
 def _labelled(model: Any, tally_of: Callable[[Tensor, Tensor], Tally]) -> _Sums:
     """The loss of what the model makes of each text, and its labels."""
 
-    def sums(
-        tokens_BT: Tensor,
-        targets_BT: Tensor,
-        segments_BT: None,
-        lengths_B: Tensor,
-        labels_BL: Tensor,
-        drop: Noise | None,
-    ) -> Tally:
+    def sums(tokens_BT: Tensor, lengths_B: Tensor, labels_BL: Tensor, drop: Noise | None) -> Tally:
         return tally_of(model.outputs_of(tokens_BT, lengths_B, drop=drop), labels_BL)
 
     return sums
 
 
-def regression_options(task: Regress) -> dict[str, Any]:
+def regression_options(task: kinds.Regress) -> dict[str, Any]:
     """The recipe's loss as arguments of ``regression_loss``."""
     match task.loss:
-        case Squared() | Absolute():
-            return {"kind": task.loss.kind}
-        case Huber(delta=delta):
+        case kinds.Huber(delta=delta):
             return {"kind": "huber", "delta": delta}
-        case Quantile(quantile=quantile):
+        case kinds.Quantile(quantile=quantile):
             return {"kind": "quantile", "quantile": quantile}
+        case kinds.Squared() | kinds.Absolute():
+            return {"kind": task.loss.kind}
         case never:
             assert_never(never)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from wellfit.checkpoint import commit, prune
+from wellfit.config import known
 from wellfit.config.optim import Plateau
 from wellfit.errors import Diverged, WellfitError
 from wellfit.optim import lr_scale
@@ -62,22 +64,23 @@ def run(job: Job, state: TrainState, loss_of: LossOf, ledger: Ledger) -> Outcome
 
     Raises ``Diverged`` when the guard stops it; whatever was committed stays resumable.
     """
-    clock = _Clock(state.elapsed_s)
-    saved_s, saved_evaluation = clock.elapsed_s, state.evaluated_step
+    t0 = time.monotonic() - state.elapsed_s  # as if earlier attempts had just been made
+    saved_s, saved_evaluation = state.elapsed_s, state.evaluated_step
+    stop, schedule = job.recipe.stop, job.recipe.schedule
 
     def save() -> None:
         nonlocal saved_s, saved_evaluation
-        state.elapsed_s = clock.elapsed_s
+        state.elapsed_s = time.monotonic() - t0
         if job.ranks.leads:
             ledger.flush()  # first, so that the record reaches at least as far as the checkpoint
             at = commit(job.run.checkpoints, state.step, state.contents())
-            keep, best = job.recipe.checkpoint.keep, state.stop.best_step
-            prune(job.run.checkpoints, keep=keep, best_step=best)
-            ledger.saved(state.step, at)
-        saved_s, saved_evaluation = clock.elapsed_s, state.evaluated_step
+            keep = job.recipe.checkpoint.keep
+            prune(job.run.checkpoints, keep=keep, best_step=state.stop.best_step)
+            ledger.event("saved", state.step, path=at.path.name, generation=at.generation)
+        saved_s, saved_evaluation = time.monotonic() - t0, state.evaluated_step
 
     def look() -> None:
-        stop, schedule, sample = job.recipe.stop, job.recipe.schedule, None
+        sample = None
         with measured_weights(state):
             train, val = evaluate(job, state)
             state.evaluated_step = state.step
@@ -92,39 +95,53 @@ def run(job: Job, state: TrainState, loss_of: LossOf, ledger: Ledger) -> Outcome
             ledger.warned(state.step, job.judge.missing)
         ledger.evaluated(state, train, val, sample)
         if isinstance(schedule, Plateau) and state.plateau.observe(seen, schedule):
-            ledger.lowered_rate(state)
+            scale, lr = state.plateau.scale, state.plateau.scale * state.optimizers.peak_lr
+            ledger.event("lowered-rate", state.step, share_of_peak=scale, lr=lr)
+            ledger.screen.say(f"val has stopped improving: the learning rate is {lr:.3g} from here")
 
     def look_due() -> bool:
         return _due(job.recipe.evaluate.every, state.step) or state.step == job.steps_total
 
     def stale() -> bool:
-        return job.recipe.stop is not None and state.stop.stale >= job.recipe.stop.patience
+        return stop is not None and state.stop.stale >= stop.patience
+
+    def stopped(number: int | None) -> Outcome:
+        name = signal.Signals(number).name if number else "another rank"
+        ledger.event("stopped", state.step, signal=name)
+        return Outcome("stopped", state.step)
 
     with Interrupt() as interrupt:
         try:
             if look_due() and state.evaluated_step < state.step:
                 look()  # step 0, or a checkpoint that was saved just before its evaluation
             for record in train_steps(job, state, loss_of) if not stale() else ():
-                ledger.stepped(state, record, elapsed_s=clock.elapsed_s)
+                elapsed_s = time.monotonic() - t0
+                ledger.stepped(state, record, elapsed_s=elapsed_s)
                 asked = _STOP * (interrupt.signal is not None)
-                asked |= _SAVE * _save_due(job, state.step, clock.elapsed_s - saved_s)
-                asked = group.any_of(job.ranks, asked, device=job.device)
+                asked |= _SAVE * _save_due(job, state.step, elapsed_s - saved_s)
+                asked = group.any_of(job.ranks, asked)
                 if asked or look_due():
                     save()  # before the evaluation: nothing that measures can lose training
                 if asked & _STOP:
-                    ledger.stopped(state, interrupt.signal)
-                    return Outcome("stopped", state.step)
+                    return stopped(interrupt.signal)
                 if look_due():
                     look()
                 if stale():
                     break
-            if stale():
-                ledger.early_stop(state)
+            if stop is not None and stale():
+                best = state.stop.best_step
+                ledger.event("early-stop", state.step, best_step=best, metric=stop.metric)
+                ledger.screen.say(
+                    f"stopped early at step {state.step}: val {stop.metric} has not improved for "
+                    f"{state.stop.stale} evaluations (best at step {best})"
+                )
             if saved_evaluation != state.evaluated_step:
                 save()  # once more, so that a resumed run knows the last evaluation's outcome
         except NonFinite as e:
             save()
-            ledger.diverged(state, e)
+            batch = known(job.recipe.train.batch)
+            rows = {"first_row": (e.step - 1) * batch, "rows": batch}
+            ledger.event("diverged", e.step, loss=e.loss, grad_norm=e.grad_norm, **rows)
             conclude_diverged(job, state, ledger)
             raise Diverged(
                 f"the loss became non-finite ({e.loss}, gradient norm {e.grad_norm}) at step "
@@ -134,14 +151,12 @@ def run(job: Job, state: TrainState, loss_of: LossOf, ledger: Ledger) -> Outcome
             ) from e
         if finish(job, state, ledger, interrupt):
             return Outcome("finished", state.step)
-        ledger.stopped(state, interrupt.signal)
-        return Outcome("stopped", state.step)
+        return stopped(interrupt.signal)
 
 
 def _due(every: Duration | str, step: int) -> bool:
     """Whether something that happens every so many steps happens at this one."""
-    assert isinstance(every, Duration), "an undecided interval reached the loop"
-    assert every.unit == "steps", f"an undecided interval {every} reached the loop"
+    assert isinstance(every, Duration) and every.unit == "steps", f"undecided interval {every}"
     return step % int(every.amount) == 0
 
 
@@ -151,15 +166,3 @@ def _save_due(job: Job, step: int, since_s: float) -> bool:
     if every.unit == "seconds":
         return job.ranks.leads and since_s >= every.amount
     return _due(every, step)
-
-
-class _Clock:
-    """Time spent training, over all attempts of a run."""
-
-    def __init__(self, before_s: float) -> None:
-        self.before_s, self.t0 = before_s, time.monotonic()
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds, earlier attempts included."""
-        return self.before_s + time.monotonic() - self.t0

@@ -1,95 +1,52 @@
-"""What the loop measures: train and val on the same basis, and the best weights so far."""
+"""What the loop measures: train and val on the same basis, and the best weights so far.
+
+Dims: N blocks, O outputs.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, NamedTuple, assert_never
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from wellfit.checkpoint import Contents, commit, prune
-from wellfit.config import Chat, Classify, Complete, LanguageModel, Recipe, Regress
-from wellfit.data import Blocks, Prepared
+from wellfit.data import Blocks
 from wellfit.errors import MissingExtra
-from wellfit.evaluate import (
-    Baseline,
-    Measure,
-    Scorer,
-    baseline_of,
-    class_scorer,
-    number_scorer,
-    token_scorer,
-)
-from wellfit.objectives import regression_losses
+from wellfit.evaluate.losses import BlockScores, Watch, score_blocks
 from wellfit.store import Evaluation
 from wellfit.train import ranks as group
 from wellfit.train.job import Job
-from wellfit.train.learn import regression_options
 from wellfit.train.outcomes import Written, write_and_compare
 from wellfit.train.state import TrainState, trained_state
 
 
-class Both(NamedTuple):
-    """Train and val at one step, on the same basis."""
+def scored(job: Job, model: Any, blocks: Blocks, watch: Watch | None = None) -> BlockScores:
+    """Loss and outputs of every block; ranks share the work."""
+    part = job.ranks.rank, job.ranks.world
+    found = score_blocks(job.judge.scorer(model), blocks, part=part, watch=watch)
 
-    train: Evaluation
-    val: Evaluation
+    def summed(own: np.ndarray) -> np.ndarray:
+        return group.summed(job.ranks, torch.from_numpy(own)).cpu().numpy()
 
-
-def measure_of(job: Job, state: TrainState) -> Measure:
-    """How this job's model is measured; ranks share the work."""
-
-    def summed(part: Tensor) -> Tensor:
-        return group.summed(job.ranks, part.to(job.device))
-
-    return Measure(
-        scorer_of(job.recipe, job.data, state.model, device=job.device),
-        job.data.tokenizer,
-        unit=job.unit,
-        metrics_of=job.judge.metrics if job.recipe.evaluate.metrics else None,
-        part=(job.ranks.rank, job.ranks.world),
-        summed=None if job.ranks.world == 1 else summed,
-    )
+    outputs_NO = found.outputs_NO
+    return BlockScores(summed(found.nats_N), None if outputs_NO is None else summed(outputs_NO))
 
 
-def scorer_of(recipe: Recipe, data: Prepared, model: Any, *, device: str) -> Scorer:
-    """How the task scores rows with a model."""
-    match recipe.task:
-        case LanguageModel() | Complete() | Chat():
-            return token_scorer(model, device=device)
-        case Classify(several=several):
-            return class_scorer(model, several=several, device=device)
-        case Regress():
-            assert data.labels is not None, recipe.task
-            options = regression_options(recipe.task)
-            return number_scorer(model, data.labels, options, device=device)
-        case never:
-            assert_never(never)
-
-
-def baseline_for(recipe: Recipe, data: Prepared) -> Baseline:
-    """The task's baselines, learned from the train split."""
-    options = regression_options(recipe.task) if isinstance(recipe.task, Regress) else {}
-
-    def loss(predicted: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        both = torch.tensor(predicted), torch.tensor(wanted)
-        return regression_losses(*both, **options).numpy()
-
-    vocab = data.tokenizer.vocab_size
-    return baseline_of(data.splits["train"], vocab=vocab, labels=data.labels, loss=loss)
-
-
-def evaluate(job: Job, state: TrainState) -> Both:
+def evaluate(job: Job, state: TrainState) -> tuple[Evaluation, Evaluation]:
     """Train subset and val on their fixed blocks, with the weights as they are now."""
-    measure = measure_of(job, state)
-    train = measure(job.train_blocks, "train", basis="fixed blocks", step=state.step)
-    val = measure(job.val_blocks, "val", basis="fixed blocks", step=state.step)
-    if not job.recipe.evaluate.metrics:
-        return Both(train, val)
-    found = written(job, state.model, job.val_blocks, job.recipe.evaluate.generate.examples)
-    return Both(train, replace(val, metrics={**val.metrics, **found.metrics}))
+    cfg = job.recipe.evaluate
+
+    def look(blocks: Blocks) -> Evaluation:
+        scores = scored(job, state.model, blocks)
+        metrics = dict(job.judge.metrics(blocks, scores)) if cfg.metrics else {}
+        if cfg.metrics and blocks is job.val_blocks:
+            metrics |= written(job, state.model, blocks, cfg.generate.examples).metrics
+        return job.judge.evaluation(
+            blocks, scores, basis="fixed blocks", step=state.step, metrics=metrics
+        )
+
+    return look(job.train_blocks), look(job.val_blocks)
 
 
 def written(job: Job, model: Any, blocks: Blocks, most: int | None) -> Written:
@@ -100,8 +57,7 @@ def written(job: Job, model: Any, blocks: Blocks, most: int | None) -> Written:
             found = write_and_compare(job.judge, model, blocks, most=most)
         except MissingExtra as e:
             job.judge.missing = str(e)
-    metrics = group.agreed(job.ranks, dict(found.metrics), device=job.device)
-    return Written(metrics, found.outcomes)
+    return Written(group.agreed(job.ranks, dict(found.metrics)), found.outcomes)
 
 
 def save_best(job: Job, state: TrainState) -> None:

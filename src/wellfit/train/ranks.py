@@ -23,9 +23,9 @@ TIMEOUT_S = 120  # a rank that is cut off is noticed in minutes, not torch's hal
 class Ranks(NamedTuple):
     """Who this process is among the processes of the run."""
 
-    rank: int
-    world: int
-    local: int
+    rank: int = 0
+    world: int = 1
+    device: str = "cpu"
 
     @property
     def leads(self) -> bool:
@@ -36,15 +36,12 @@ class Ranks(NamedTuple):
 def join(device: str) -> Ranks:
     """Join the run's processes as torchrun's environment says; alone where it says nothing."""
     if "RANK" not in os.environ:
-        return Ranks(0, 1, 0)
-    ranks = Ranks(
-        int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
-    )
+        return Ranks(device=device)
     if device == "cuda":
-        torch.cuda.set_device(ranks.local)
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     backend = "nccl" if device == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(seconds=TIMEOUT_S))
-    return ranks
+    return Ranks(dist.get_rank(), dist.get_world_size(), device)
 
 
 def leave(ranks: Ranks, *, done: bool) -> None:
@@ -75,12 +72,12 @@ def sum_gradients(ranks: Ranks, params: Iterable[nn.Parameter]) -> None:
 def summed(ranks: Ranks, x: Tensor) -> Tensor:
     """The sum of ``x`` over all ranks."""
     if ranks.world > 1:
-        x = x.clone()
+        x = x.to(ranks.device, copy=True)
         dist.all_reduce(x)
     return x
 
 
-def agreed(ranks: Ranks, value: T, *, device: str) -> T:
+def agreed(ranks: Ranks, value: T) -> T:
     """Rank 0's value, on every rank: for what is measured or found on disk, and so may differ.
 
     Travels as JSON, because torch sends objects in a form that can run code: a value is a number,
@@ -89,8 +86,8 @@ def agreed(ranks: Ranks, value: T, *, device: str) -> T:
     if ranks.world == 1:
         return value
     said = json.dumps(value).encode() if ranks.leads else b""
-    length = summed(ranks, torch.tensor([len(said)], device=device))
-    letters = torch.zeros(int(length), dtype=torch.uint8, device=device)
+    length = summed(ranks, torch.tensor([len(said)]))
+    letters = torch.zeros(int(length), dtype=torch.uint8, device=ranks.device)
     if ranks.leads:
         letters.copy_(torch.frombuffer(bytearray(said), dtype=torch.uint8))
     dist.broadcast(letters, src=0)
@@ -98,10 +95,9 @@ def agreed(ranks: Ranks, value: T, *, device: str) -> T:
     return heard
 
 
-def any_of(ranks: Ranks, flags: int, *, device: str) -> int:
+def any_of(ranks: Ranks, flags: int) -> int:
     """The bits that are set on any rank, on every rank."""
     if ranks.world == 1:
         return flags
-    bits = torch.tensor([flags >> i & 1 for i in range(8)], dtype=torch.int32, device=device)
-    dist.all_reduce(bits, op=dist.ReduceOp.MAX)
-    return sum(int(bit) << i for i, bit in enumerate(bits.tolist()))
+    bits = summed(ranks, torch.tensor([flags >> i & 1 for i in range(8)]))
+    return sum((bit > 0) << i for i, bit in enumerate(bits.tolist()))

@@ -10,14 +10,14 @@ import copy
 import shutil
 import statistics
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 
 from wellfit.config import known
 from wellfit.errors import ConfigError, Diverged
-from wellfit.plan import Rehearsal, laws
+from wellfit.plan import Decision, Rehearsal, decide_horizon, laws
 from wellfit.train import ranks as group
 from wellfit.train.average import measured_weights
 from wellfit.train.job import Job, batch_stream, job_loss, new_state
@@ -34,15 +34,16 @@ _LEAST_STEPS, _MOST_STEPS = 5, 200
 
 
 class Rehearsed(NamedTuple):
-    """A state as before step 0, the loss function to train it with, and what was measured."""
+    """The job with its horizon, a state as before step 0, the loss, and what was measured."""
 
+    job: Job
     state: TrainState
     loss_of: LossOf
     seen: Rehearsal
 
 
 def rehearse(job: Job, *, t0: float) -> Rehearsed:
-    """Run a few real steps and one evaluation, time them, and put everything back.
+    """Run a few real steps and one evaluation, time them, put everything back, decide the horizon.
 
     ``t0`` is the monotonic moment at which the run began.  What cannot work fails here, before
     any work could be lost: raises ``ConfigError`` when a step does not fit in memory, and
@@ -58,13 +59,11 @@ def rehearse(job: Job, *, t0: float) -> Rehearsed:
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as e:
         if isinstance(e, RuntimeError) and "memory" not in str(e):
             raise
-        micro = job.recipe.train.micro_batch
-        raise ConfigError(
-            [
-                f"train.micro_batch: one step with {micro} sequences at once does not fit in "
-                f"memory ({job.machine.summary()}). Halve it; the result stays the same"
-            ]
-        ) from e
+        problem = (
+            f"train.micro_batch: one step with {job.recipe.train.micro_batch} sequences at once "
+            f"does not fit in memory ({job.machine.summary()}). Halve it; the result stays the same"
+        )
+        raise ConfigError([problem]) from e
 
 
 def _rehearse(job: Job, *, t0: float) -> Rehearsed:
@@ -72,34 +71,34 @@ def _rehearse(job: Job, *, t0: float) -> Rehearsed:
     before = copy.deepcopy(state.contents())
     compiled = job.recipe.train.compile is True
     loss_of = job_loss(job, state.model, compiled=compiled)
-    long_enough_s = _measure_for(job)
-    step_s = _time_steps(job, state, loss_of, long_enough_s=long_enough_s)
+    step_s = _time_steps(job, state, loss_of)
     if job.recipe.train.compile == "auto" and _worth_compiling(job, step_s):
         faster = job_loss(job, state.model, compiled=True)
-        compiled_s = _time_steps(job, state, faster, long_enough_s=long_enough_s)
-        compiled = group.agreed(job.ranks, compiled_s < step_s, device=job.device)
-        if compiled:
+        compiled_s = _time_steps(job, state, faster)
+        if compiled := compiled_s < step_s:
             loss_of, step_s = faster, compiled_s
     # The faster of two: the first one also warms up.
-    evaluation_s = min(_seconds(lambda: _evaluate_once(job, state)) for _ in range(2))
+    evaluation_s = min(_time_evaluation(job, state) for _ in range(2))
     state.restore(before)
     spent_s = time.monotonic() - t0
-    seen = Rehearsal(step_s, evaluation_s, spent_s, compiled)._asdict()
-    return Rehearsed(state, loss_of, Rehearsal(**group.agreed(job.ranks, seen, device=job.device)))
+    mine = Rehearsal(step_s, evaluation_s, spent_s, compiled)._asdict()
+    seen = Rehearsal(**group.agreed(job.ranks, mine))
+    decision = decide_horizon(Decision(job.recipe, job.explained), job.feed, seen)
+    job = replace(job, recipe=decision.recipe, explained=decision.explained)
+    return Rehearsed(job, state, loss_of, seen)
 
 
-def _time_steps(job: Job, state: TrainState, loss_of: LossOf, *, long_enough_s: float) -> float:
-    """Seconds of a step: the lower quartile, since a neighbour can only make one slower.
+def _time_steps(job: Job, state: TrainState, loss_of: LossOf) -> float:
+    """Seconds of a step of rank 0: the lower quartile, as a neighbour can only make one slower.
 
     The first one, which warms up or compiles, is not counted unless it is the only one.
     """
-    stream, times, total_s = batch_stream(job), list[float](), 0.0
+    stream, times, long_enough_s = batch_stream(job), list[float](), _measure_for(job)
     for turn in range(_MOST_STEPS + 1):
         t0 = time.monotonic()
-        batches = list(stream(turn))
         train_step(
             state,
-            batches,
+            list(stream(turn)),
             loss_of,
             # the work of a step without its effect; a line search has to move to be one
             lr_scale=1.0 if state.optimizers.searches else 0.0,
@@ -107,17 +106,15 @@ def _time_steps(job: Job, state: TrainState, loss_of: LossOf, *, long_enough_s: 
             seed=job.recipe.train.seed,
             ranks=job.ranks,
         )
-        elapsed_s = time.monotonic() - t0
         if turn == 0 and long_enough_s:
             continue
-        times.append(elapsed_s)
-        total_s += elapsed_s
-        enough = total_s >= long_enough_s and len(times) >= _LEAST_STEPS
-        enough |= total_s >= 3 * long_enough_s  # five steps of a large model could take minutes
-        if group.agreed(job.ranks, enough, device=job.device):
+        times.append(time.monotonic() - t0)
+        enough = sum(times) >= long_enough_s and len(times) >= _LEAST_STEPS
+        enough |= sum(times) >= 3 * long_enough_s  # five steps of a large model could take minutes
+        if group.agreed(job.ranks, enough):
             break
     lower = statistics.quantiles(times, n=4)[0] if len(times) > 1 else times[0]
-    return group.agreed(job.ranks, lower, device=job.device)
+    return group.agreed(job.ranks, lower)
 
 
 def _measure_for(job: Job) -> float:
@@ -133,28 +130,22 @@ def _worth_compiling(job: Job, step_s: float) -> bool:
     budget = job.recipe.train.budget
     batch = known(job.recipe.train.batch)
     tokens_per_s = batch * job.feed.n_targets / job.feed.n_rows / step_s
-    match budget.unit:
-        case "seconds":
-            expected_s = budget.amount
-        case "steps":
-            expected_s = budget.amount * step_s
-        case "tokens":
-            expected_s = budget.amount / tokens_per_s
-        case "epochs":
-            expected_s = budget.amount * job.feed.n_targets / tokens_per_s
+    one_s = {
+        "seconds": 1.0,
+        "steps": step_s,
+        "tokens": 1 / tokens_per_s,
+        "epochs": job.feed.n_targets / tokens_per_s,
+    }
     has_compiler = job.device == "cuda" or shutil.which("g++") or shutil.which("clang++")
-    return bool(has_compiler) and expected_s >= laws.COMPILE_PAYS_S[job.device]
+    pays_s = laws.COMPILE_PAYS_S[job.device]
+    return bool(has_compiler) and budget.amount * one_s[budget.unit] >= pays_s
 
 
-def _evaluate_once(job: Job, state: TrainState) -> None:
-    """An evaluation as it will happen, and its sample; the results are thrown away."""
+def _time_evaluation(job: Job, state: TrainState) -> float:
+    """Seconds of an evaluation as it will happen, with its sample; the results are thrown away."""
+    t0 = time.monotonic()
     with measured_weights(state):
         _, val = evaluate(job, state)
         watch(job.recipe.stop, val)  # a metric that is not there is found before any work
         write_sample(job, state)
-
-
-def _seconds(work: Callable[[], None]) -> float:
-    t0 = time.monotonic()
-    work()
     return time.monotonic() - t0

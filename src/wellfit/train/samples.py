@@ -35,8 +35,6 @@ def write_sample(job: Job, state: TrainState) -> Sample | None:
         [int(i) for i in prompt],
         n_tokens=cfg.tokens,
         temperature=cfg.temperature,
-        top_k=None,
-        top_p=None,
         seed=job.recipe.train.seed,
         stop_id=stop_id,
     )

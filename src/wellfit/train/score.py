@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from wellfit.config import Recipe, recipe_from_dict
+from wellfit.config import LanguageModel, recipe_from_dict
 from wellfit.data import Blocks, Prepared, Split, eval_blocks, prepare
 from wellfit.errors import ConfigError, RunError
-from wellfit.evaluate import Measure
 from wellfit.evaluate.benchmarks import BenchmarkName, answered, read_benchmark
 from wellfit.evaluate.likelihood import Reader, loss_interval, perplexities, strided
+from wellfit.evaluate.losses import score_blocks
 from wellfit.store import Evaluation, Record, RunDir, locked
 from wellfit.store import Split as SplitName
 from wellfit.tokenizer import Tokenizer
 from wellfit.train.again import open_again, open_model
-from wellfit.train.learn import loss_unit_of, unit_of
-from wellfit.train.measure import baseline_for, scorer_of
+from wellfit.train.learn import loss_unit_of
 from wellfit.train.outcomes import Judge, write_and_compare
 
 
@@ -32,23 +30,23 @@ def score_run(path: Path, split: SplitName, *, stride: int | None = None) -> dic
     """
     if not (path / "run.db").is_file() and (path / "config.json").is_file():
         raise RunError(f"{path} is a model and has no splits of its own; add --data PATH")
-    again = open_again(path)
-    if split not in again.data.splits:
+    recipe, data, model, step = open_again(path)
+    if split not in data.splits:
         raise RunError(
             f"{path} has no {split} split (data.split.{split} is 0 or null); it has "
-            f"{', '.join(sorted(again.data.splits))}"
+            f"{', '.join(sorted(data.splits))}"
         )
     if stride is not None:
-        _check_slides(again.data.splits[split], again.model, stride)
+        _check_slides(data.splits[split], model, stride)
     if split == "test":
-        _write_down_look(path, again.step)
+        _write_down_look(path, step)
     if stride is not None:
-        evaluation = _strided(again.data, again.model, split, stride, again.step)
-        return {**_as_result(str(path), evaluation, split, again.recipe, None), "stride": stride}
-    blocks = _blocks(again.recipe, again.data.splits[split], again.model)
-    evaluation = _measured(again.recipe, again.data, again.model, blocks, split, again.step)
-    baselines = dict(baseline_for(again.recipe, again.data)(blocks).losses)
-    return _as_result(str(path), evaluation, split, again.recipe, baselines)
+        found = _strided(data, model, split, stride, step)
+        return {**found, "run": str(path), "baselines": None}
+    judge, context = Judge(recipe, data), model.shape.context
+    blocks = eval_blocks(data.splits[split], context=context, long=recipe.data.long)
+    found = _measured(judge, model, blocks, step=step)
+    return {**found, "run": str(path), "baselines": dict(judge.baseline(blocks).losses)}
 
 
 def score_text(target: Path, text: Path, *, stride: int | None = None) -> dict[str, Any]:
@@ -60,16 +58,16 @@ def score_text(target: Path, text: Path, *, stride: int | None = None) -> dict[s
     if opened.recipe is None:
         _check_writes(target, opened.model)
     plain = recipe_from_dict({"data.path": str(text), "train.budget": "1 step"})
-    recipe = opened.recipe or plain
-    data = recipe.data.model_copy(update={"path": str(text)})
-    found = prepare(data, opened.tokenizer, task=recipe.task, labels=opened.labels)
+    recipe, context = opened.recipe or plain, opened.model.shape.context
+    asked = recipe.data.model_copy(update={"path": str(text)})
+    data = prepare(asked, opened.tokenizer, task=recipe.task, labels=opened.labels)
     if stride is not None:
-        _check_slides(found.splits["test"], opened.model, stride)
-        evaluation = _strided(found, opened.model, "test", stride, opened.step or 0)
-        return {**_as_result(str(target), evaluation, str(text), recipe, None), "stride": stride}
-    blocks = _blocks(recipe, found.splits["test"], opened.model)
-    evaluation = _measured(recipe, found, opened.model, blocks, "test", opened.step or 0)
-    return _as_result(str(target), evaluation, str(text), recipe, None)
+        _check_slides(data.splits["test"], opened.model, stride)
+        found = _strided(data, opened.model, "test", stride, opened.step)
+    else:
+        blocks = eval_blocks(data.splits["test"], context=context, long=recipe.data.long)
+        found = _measured(Judge(recipe, data), opened.model, blocks, step=opened.step)
+    return {**found, "run": str(target), "split": str(text), "baselines": None}
 
 
 def score_benchmark(target: Path, path: Path, name: BenchmarkName) -> dict[str, Any]:
@@ -103,7 +101,7 @@ def _reader(model: Any, tokenizer: Tokenizer) -> Reader:
     return Reader(model.to(device), tokenizer, model.shape.context, device)
 
 
-def _strided(data: Prepared, model: Any, name: SplitName, stride: int, step: int) -> Evaluation:
+def _strided(data: Prepared, model: Any, name: SplitName, stride: int, step: int) -> dict[str, Any]:
     """Loss and perplexities of plain text, each document read alone."""
     split, tokenizer = data.splits[name], data.tokenizer
     ended = np.split(split.tokens, split.doc_starts[1:])
@@ -112,7 +110,7 @@ def _strided(data: Prepared, model: Any, name: SplitName, stride: int, step: int
     n_words = sum(len(tokenizer.decode(ids).split()) for ids in documents)
     metrics = perplexities(windows, word=n_words, byte=split.n_bytes)
     ends = loss_interval(windows)
-    return Evaluation(
+    found = Evaluation(
         step=step,
         split=name,
         basis="full split",
@@ -125,27 +123,19 @@ def _strided(data: Prepared, model: Any, name: SplitName, stride: int, step: int
         loss_hi=ends.hi,
         metrics={key: metric.as_dict() for key, metric in metrics.items()},
     )
+    unit = loss_unit_of(LanguageModel())
+    return {**found.as_dict(), "task": "language-model", "loss_unit": unit, "stride": stride}
 
 
-def _measured(
-    recipe: Recipe, data: Prepared, model: Any, blocks: Blocks, split: SplitName, step: int
-) -> Evaluation:
+def _measured(judge: Judge, model: Any, blocks: Blocks, *, step: int) -> dict[str, Any]:
     """Loss and metrics; where the task writes, what it writes for every example."""
-    device, judge = "cuda" if torch.cuda.is_available() else "cpu", Judge(recipe, data)
-    model.to(device)
-    measure = Measure(
-        scorer_of(recipe, data, model, device=device),
-        data.tokenizer,
-        unit=unit_of(recipe.task),
-        metrics_of=judge.metrics,
-    )
-    found = measure(blocks, split, basis="full split", step=step)
-    written = write_and_compare(judge, model, blocks, most=None)
-    return replace(found, metrics={**found.metrics, **written.metrics})
-
-
-def _blocks(recipe: Recipe, split: Split, model: Any) -> Blocks:
-    return eval_blocks(split, context=model.shape.context, long=recipe.data.long)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    scores = score_blocks(judge.scorer(model), blocks)
+    written = write_and_compare(judge, model, blocks, most=None).metrics
+    metrics = {**judge.metrics(blocks, scores), **written}
+    found = judge.evaluation(blocks, scores, basis="full split", step=step, metrics=metrics)
+    task = judge.recipe.task
+    return {**found.as_dict(), "task": task.kind, "loss_unit": loss_unit_of(task)}
 
 
 def _write_down_look(path: Path, step: int) -> None:
@@ -154,16 +144,3 @@ def _write_down_look(path: Path, step: int) -> None:
         record = Record.open(run, from_step=None)
         record.event("looked-at-test", step, checkpoint_step=step, by="wellfit eval")
         record.close()
-
-
-def _as_result(
-    name: str,
-    evaluation: Evaluation,
-    split: str,
-    recipe: Recipe,
-    baselines: dict[str, float] | None,
-) -> dict[str, Any]:
-    kept = evaluation.as_dict()
-    named = {"run": name, "split": split, "task": recipe.task.kind, "baselines": baselines}
-    named["loss_unit"] = loss_unit_of(recipe.task)
-    return {**kept, **named}

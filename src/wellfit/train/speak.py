@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from wellfit.config import Chat, Classify, Complete
+from wellfit.config import Chat, Complete
 from wellfit.data import Labels, encode_prompt, end_of_answer, render_prompt
 from wellfit.model import generate
 from wellfit.tokenizer import ends_of_text
@@ -51,33 +51,18 @@ def stream_text(target: Path, prompt: str, how: Sampling) -> Iterator[str]:
         case _:
             yield prompt
             start = tokenizer.encode(prompt).tolist() if prompt else first_token(tokenizer)
-    yield from _written(opened, start, stops, how)
-
-
-def _written(
-    opened: Opened, start: list[int], stops: set[int | None], how: Sampling
-) -> Iterator[str]:
-    written: list[int] = []
-    shown = ""
-    ids = generate(
-        opened.model,
-        start,
-        n_tokens=how.tokens,
-        temperature=how.temperature,
-        top_k=how.top_k,
-        top_p=how.top_p,
-        seed=how.seed,
-    )
-    for token in ids:
+    written, shown = list[int](), ""
+    drawing = {key: value for key, value in how._asdict().items() if key != "tokens"}
+    for token in generate(opened.model, start, n_tokens=how.tokens, **drawing):
         if token in stops:
             break
         written.append(token)
-        text = opened.tokenizer.decode(np.array(written))
-        if text.endswith("\N{REPLACEMENT CHARACTER}"):
-            continue  # the middle of a character: its last byte comes with the next token
-        yield text[len(shown) :]
-        shown = text
-    yield opened.tokenizer.decode(np.array(written))[len(shown) :] if written else ""
+        text = tokenizer.decode(np.array(written))
+        # Not in the middle of a character: its last byte comes with the next token.
+        if not text.endswith("\N{REPLACEMENT CHARACTER}"):
+            yield text[len(shown) :]
+            shown = text
+    yield tokenizer.decode(np.array(written))[len(shown) :] if written else ""
 
 
 def _filled(template: str, prompt: str) -> str:
@@ -99,7 +84,6 @@ def _labels(opened: Opened, labels: Labels, text: str) -> Iterator[str]:
         for name, value in zip(labels.names, values.tolist(), strict=True):
             yield f"{value:10.4g}  {name}\n"
         return
-    several = isinstance(opened.recipe and opened.recipe.task, Classify) and labels.several
-    shares = outputs.sigmoid() if several else outputs.softmax(dim=0)
+    shares = outputs.sigmoid() if labels.several else outputs.softmax(dim=0)
     for i in shares.argsort(descending=True).tolist():
         yield f"{float(shares[i]):7.1%}  {labels.names[i]}\n"

@@ -36,13 +36,6 @@ class NonFinite(Exception):
         self.step, self.loss, self.grad_norm = step, loss, grad_norm
 
 
-class _Found(NamedTuple):
-    """The loss at the weights as they are, whose gradient is in place."""
-
-    total: Tensor  # () summed over the batch
-    norm: Tensor  # () of the gradient
-
-
 def train_step(
     state: TrainState,
     micro_batches: Sequence[MicroBatch],
@@ -69,8 +62,8 @@ def train_step(
         raise ValueError("every target in this batch is ignored; there is nothing to learn from")
     params = list(state.optimizers.name_of)
 
-    def differentiate() -> _Found:
-        """Everything up to the guard."""
+    def differentiate() -> StepRecord:
+        """Everything up to the guard: the gradient at the weights as they are, put in place."""
         total = torch.zeros((), device=device)
         for micro in micro_batches:
             part = loss_of(micro.to(device))
@@ -86,27 +79,27 @@ def train_step(
         if not bool(torch.isfinite(total + norm)):
             state.optimizers.zero_grad()
             raise NonFinite(state.step + 1, float(total) / weight, float(norm))
-        return _Found(total, norm)
+        loss = Tally(total, torch.tensor(weight))
+        return StepRecord(state.step + 1, loss, int(n_targets), norm, lr_scale)
 
-    found = differentiate()
+    record = differentiate()
     is_known = True  # what a search asks for first was just computed
 
     def again() -> Tensor:
         nonlocal is_known
         if not is_known:
             state.optimizers.zero_grad()
-        total = found.total if is_known else differentiate().total
+        loss = (record if is_known else differentiate()).loss
         is_known = False
-        return total / weight + half_squares(state.optimizers.matrices, l2=how.l2)
+        return loss.total / weight + half_squares(state.optimizers.matrices, l2=how.l2)
 
     if how.clip is not None:
-        clip_gradients(params, found.norm, how.clip, state.norms)
+        clip_gradients(params, record.grad_norm, how.clip, state.norms)
     state.optimizers.step(lr_scale, again)
     state.optimizers.zero_grad()
     state.step += 1
-    state.tokens_seen += int(n_targets)
-    loss = Tally(found.total, torch.tensor(weight))
-    return StepRecord(state.step, loss, int(n_targets), found.norm, lr_scale)
+    state.tokens_seen += record.n_targets
+    return record
 
 
 @torch.no_grad()

@@ -9,9 +9,8 @@ from typing import NamedTuple
 from wellfit.config import Stop
 from wellfit.config.optim import Plateau
 from wellfit.errors import ConfigError
+from wellfit.evaluate.metric import lower_is_better
 from wellfit.store import Evaluation
-
-_LOWER_IS_BETTER = ("loss", "mse", "mae", "rmse", "bits_per_byte", "calibration_error", "ece")
 
 
 class Watched(NamedTuple):
@@ -19,11 +18,6 @@ class Watched(NamedTuple):
 
     value: float
     standard_error: float
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a metric is a loss, an error or a perplexity."""
-    return metric in _LOWER_IS_BETTER or metric.startswith("perplexity")
 
 
 def watch(stop: Stop | None, val: Evaluation) -> Watched:
@@ -37,13 +31,11 @@ def watch(stop: Stop | None, val: Evaluation) -> Watched:
     plain = {"value": val.loss, "ci95": [val.loss_lo, val.loss_hi]}
     known = {"loss": plain, **val.metrics}
     if name not in known:
-        raise ConfigError(
-            [
-                f"stop.metric: {name} is not measured with each evaluation; there are "
-                f"{', '.join(sorted(known))} (evaluate.metrics: true measures all that the task "
-                "has)"
-            ]
+        problem = (
+            f"stop.metric: {name} is not measured with each evaluation; there are "
+            f"{', '.join(sorted(known))} (evaluate.metrics: true measures all that the task has)"
         )
+        raise ConfigError([problem])
     value, ends = known[name]["value"], known[name].get("ci95")
     if value is None or math.isnan(value):  # as a correlation is while all predictions are equal
         return Watched(math.inf, 0.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from wellfit.data import Split, eval_blocks
-from wellfit.evaluate import count_train, score
+from wellfit.evaluate.baselines import count_train, score
 
 
 def _split(tokens: list[int], name: str = "train") -> Split:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wellfit.evaluate.regression import regression_metrics, regression_score
+from wellfit.evaluate.metric import measured
+from wellfit.evaluate.regression import regression_score
 from wellfit.probe import resamples
 
 sk = pytest.importorskip("sklearn.metrics")
@@ -43,7 +44,7 @@ def test_each_value_and_each_draw_is_theirs() -> None:
 
 def test_one_target_needs_no_name() -> None:
     predictions, targets = (x[:, :1] for x in numbers())
-    found = regression_metrics(predictions, targets, ["score"])
+    found = measured(regression_score(predictions, targets, ["score"]), 90)
     # the pinball loss only for a quantile
     assert set(found) == {"mse", "mae", "r2", "pearson", "spearman"}
     for metric in found.values():
@@ -52,7 +53,8 @@ def test_one_target_needs_no_name() -> None:
 
 def test_the_interval_is_scipys() -> None:
     predictions, targets = (x[:, 0] for x in numbers())
-    ours = regression_metrics(predictions[:, None], targets[:, None], ["y"])["pearson"].ci95
+    score = regression_score(predictions[:, None], targets[:, None], ["y"])
+    ours = measured(score, 90)["pearson"].ci95
     theirs = stats.bootstrap(
         (predictions, targets), lambda a, b: stats.pearsonr(a, b).statistic, paired=True,
         vectorized=False, n_resamples=2000, method="percentile", random_state=2,
@@ -66,22 +68,23 @@ def test_the_interval_is_scipys() -> None:
 def test_what_is_undefined_is_nan_and_says_nothing(constant: float) -> None:
     predictions, targets = numbers()
     same = np.full((90, 1), constant)
-    found = regression_metrics(same, targets[:, :1], ["y"])
+    found = measured(regression_score(same, targets[:, :1], ["y"]), 90)
     # equal predictions are correlated with nothing
     assert np.isnan(found["pearson"].value) and np.isnan(found["spearman"].value)
     assert found["r2"].value == pytest.approx(sk.r2_score(targets[:, 0], same))
     # equal targets leave nothing to explain
-    assert np.isnan(regression_metrics(predictions[:, :1], same, ["y"])["r2"].value)
+    found = measured(regression_score(predictions[:, :1], same, ["y"]), 90)
+    assert np.isnan(found["r2"].value)
 
 
 def test_numbers_far_from_zero_keep_their_digits() -> None:
     predictions, targets = (np.round(4 * x) / 4 for x in numbers())
-    near = regression_metrics(predictions, targets, "VA")
-    far = regression_metrics(predictions + 1e8, targets + 1e8, "VA")
+    near = measured(regression_score(predictions, targets, "VA"), 90)
+    far = measured(regression_score(predictions + 1e8, targets + 1e8, "VA"), 90)
     for name in near:
         assert far[name].value == pytest.approx(near[name].value, rel=1e-6)
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:
     with pytest.raises(ValueError, match=r"\(N, 1\), got \(3, 2\) and \(3, 2\)"):
-        regression_metrics(np.zeros((3, 2)), np.zeros((3, 2)), ["y"])
+        regression_score(np.zeros((3, 2)), np.zeros((3, 2)), ["y"])

@@ -89,7 +89,7 @@ def _job(keys: dict[str, Any]) -> Any:
     recipe = recipe_from_dict({**BASE, **keys})
     return SimpleNamespace(
         recipe=recipe, feed=_Feed(), shape=SHAPE, weights_C=None, compute=torch.float32,
-        device="cpu", ranks=Ranks(0, 1, 0), steps_total=STEPS,
+        device="cpu", ranks=Ranks(), steps_total=STEPS,
     )  # fmt: skip
 
 

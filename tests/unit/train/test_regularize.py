@@ -65,7 +65,7 @@ def _trained(steps: int, optim: dict | None = None, seed: int = 1, **how) -> Tra
     for _ in range(steps):
         train_step(
             state, [_batch()], loss, lr_scale=1.0, how=Regularize(**regularize), seed=seed,
-            ranks=Ranks(0, 1, 0),
+            ranks=Ranks(),
         )  # fmt: skip
     return state
 
@@ -102,7 +102,7 @@ def test_a_penalty_is_not_in_the_loss_that_is_shown() -> None:
     state = _trained(0)
     record = train_step(
         state, [_batch()], loss_of(state.model, LanguageModel(), None, None, compiled=False),
-        lr_scale=1.0, how=Regularize(l1=3.0, l2=3.0), seed=1, ranks=Ranks(0, 1, 0),
+        lr_scale=1.0, how=Regularize(l1=3.0, l2=3.0), seed=1, ranks=Ranks(),
     )  # fmt: skip
     assert record.loss.mean() == pytest.approx(loss.mean(), rel=1e-6)
 
@@ -143,9 +143,7 @@ def test_lbfgs_lowers_the_loss_further_than_the_steps_of_sgd() -> None:
     losses, loss = [], loss_of(model, LanguageModel(), None, None, compiled=False)
     for _ in range(12):
         how = Regularize(clip=None, l2=1e-3)
-        record = train_step(
-            state, [_batch()], loss, lr_scale=1.0, how=how, seed=1, ranks=Ranks(0, 1, 0)
-        )
+        record = train_step(state, [_batch()], loss, lr_scale=1.0, how=how, seed=1, ranks=Ranks())
         losses.append(record.loss.mean())
     assert losses[-1] < loss(_batch()).mean() + 1 < losses[0]
     sgd = _trained(12, {"kind": "sgd", "lr": 0.05})
@@ -170,7 +168,7 @@ def test_a_search_that_meets_a_loss_that_is_not_finite_leaves_all_as_it_was() ->
 
     def step() -> None:
         how = Regularize(clip=None)
-        train_step(state, [_batch()], spoilt, lr_scale=1.0, how=how, seed=1, ranks=Ranks(0, 1, 0))
+        train_step(state, [_batch()], spoilt, lr_scale=1.0, how=how, seed=1, ranks=Ranks())
 
     before = {}
     with pytest.raises(NonFinite):

@@ -14,9 +14,9 @@ from wellfit.config.train import EmaAverage
 from wellfit.errors import CheckpointError
 from wellfit.model import add_lora
 from wellfit.optim import NormHistory, build_optimizers
-from wellfit.train import StopState, TrainState
+from wellfit.train import TrainState
 from wellfit.train.average import take_average
-from wellfit.train.stopping import PlateauState
+from wellfit.train.stopping import PlateauState, StopState
 
 
 def _state(seed: int = 1) -> TrainState:

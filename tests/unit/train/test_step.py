@@ -16,7 +16,7 @@ from wellfit.train.ranks import Ranks
 from wellfit.train.state import TrainState
 from wellfit.train.step import NonFinite, train_step
 
-ALONE = Ranks(0, 1, 0)
+ALONE = Ranks()
 T, B = 12, 6
 
 

@@ -77,12 +77,15 @@ def test_what_is_watched_is_turned_so_that_less_is_better() -> None:
     val = _evaluation(
         accuracy={"value": 0.8, "ci95": [0.7, 0.9], "n": 10},
         mse={"value": 0.5, "ci95": [0.4, 0.6], "n": 10},
+        pinball_V={"value": 0.2, "ci95": None, "n": 10},
         pearson={"value": None, "ci95": None, "n": 10},
     )
     # half of the interval over 1.96
     assert watch(None, val) == pytest.approx((3.0, 0.5))
     assert watch(Stop(metric="accuracy"), val) == pytest.approx((-0.8, 0.1 / 1.96))
     assert watch(Stop(metric="mse"), val) == pytest.approx((0.5, 0.1 / 1.96))
+    # also of one target of several
+    assert watch(Stop(metric="pinball_V"), val) == (0.2, 0.0)
     # a metric that is not defined yet is worse than any that is
     assert watch(Stop(metric="pearson"), val) == (math.inf, 0.0)
 
