@@ -32,7 +32,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tally]] = {
     ),
     "class": lambda x, y: class_loss(x, y, weights_C=WEIGHTS_C, label_smoothing=0.1),
     "focal": lambda x, y: class_loss(x, y, weights_C=WEIGHTS_C, gamma=2.0),
-    "several": lambda x, y: several_loss(x, (y > 0).float(), weights_C=WEIGHTS_C, gamma=1.0),
+    "several": lambda x, y: several_loss(x, (y > 0).float(), gamma=1.0),
     "mse": lambda x, y: regression_loss(x, y, kind="mse"),
     "quantile": lambda x, y: regression_loss(x, y, kind="quantile", quantile=0.9),
 }

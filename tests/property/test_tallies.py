@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wellfit.objectives import IGNORE, Tally, next_token_nats
+from wellfit.objectives import IGNORE, Tally, token_loss
 
 VOCAB = 7
 NEVER = Tally(torch.zeros(()), torch.zeros((), dtype=torch.int64))
@@ -32,9 +32,9 @@ def batches(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor, int]:
 @given(batches())
 def test_splitting_a_batch_changes_nothing(batch):
     logits_TV, targets_T, cut = batch
-    whole = next_token_nats(logits_TV, targets_T)
+    whole = token_loss(logits_TV, targets_T)
     parts = [
-        next_token_nats(logits_TV[part], targets_T[part])
+        token_loss(logits_TV[part], targets_T[part])
         for part in (slice(None, cut), slice(cut, None))
     ]
     joined = parts[0].joined(parts[1])
@@ -49,9 +49,9 @@ def test_splitting_a_batch_changes_nothing(batch):
 def test_splitting_a_batch_does_not_change_the_gradient(batch):
     logits_TV, targets_T, cut = batch
     whole_TV, parts_TV = (logits_TV.clone().requires_grad_() for _ in range(2))
-    next_token_nats(whole_TV, targets_T).total.backward()
+    token_loss(whole_TV, targets_T).total.backward()
     for part in (slice(None, cut), slice(cut, None)):
-        next_token_nats(parts_TV[part], targets_T[part]).total.backward()
+        token_loss(parts_TV[part], targets_T[part]).total.backward()
     # each row's gradient depends on that row alone, so it is the same to the last bit or nearly
     torch.testing.assert_close(parts_TV.grad, whole_TV.grad, rtol=1e-6, atol=1e-7)
 
@@ -59,7 +59,7 @@ def test_splitting_a_batch_does_not_change_the_gradient(batch):
 @settings(max_examples=30)
 @given(batches())
 def test_nothing_joined_changes_nothing(batch):
-    tally = next_token_nats(*batch[:2])
+    tally = token_loss(*batch[:2])
     joined = tally.joined(NEVER)
     # an empty tally is the zero of joining
     assert (joined.total, joined.count) == (tally.total, tally.count)
@@ -72,7 +72,7 @@ def test_the_mean_of_means_is_another_number():
 
 
 def test_an_ignored_batch_has_no_mean():
-    empty = next_token_nats(torch.zeros(2, VOCAB), torch.full((2,), IGNORE))
+    empty = token_loss(torch.zeros(2, VOCAB), torch.full((2,), IGNORE))
     # no targets is not a loss of zero
     with pytest.raises(ZeroDivisionError):
         empty.mean()

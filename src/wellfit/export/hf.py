@@ -15,15 +15,7 @@ import torch
 from torch import Tensor
 
 from wellfit.errors import ConfigError, MissingExtra, WellfitError, need
-from wellfit.model import (
-    Decoder,
-    Encoder,
-    Ngrams,
-    published_weights,
-    read_model,
-    read_outputs,
-    read_published,
-)
+from wellfit.model import Decoder, Encoder, Ngrams, published_weights, read_model, read_outputs
 from wellfit.model.encoder import quietly
 from wellfit.model.publish import staged, write_files
 from wellfit.store import RunDir
@@ -51,60 +43,46 @@ def export_model(run: RunDir, out: Path) -> ExportReport:
 
     Raises ``WellfitError`` when a check fails; then nothing is at ``out``.
     """
-    decoder, tokenizer = read_model(run.model), load_tokenizer(run.model)
-    outputs = read_outputs(run.model)
-    if isinstance(decoder, Encoder):
-        return _export_encoder(run, out, decoder, tokenizer)
-    if isinstance(decoder, Ngrams):
-        raise ConfigError(
-            [
-                f"transformers has no class for n-grams. Use {run.model} with wellfit, or train "
-                "with model.kind: decoder or pretrained"
-            ]
-        )
-    if outputs is not None and (decoder.shape.pool != "last" or decoder.shape.family == "nanochat"):
-        raise ConfigError(
-            [
-                "no class of transformers computes this model: its labels are read from the "
-                f"{decoder.shape.pool} of a {decoder.shape.family}. Use it with wellfit, or train "
-                "one with task.pool: last and another model.family"
-            ]
-        )
+    model, tokenizer = read_model(run.model), load_tokenizer(run.model)
+    _refuse_what_has_no_class(model, run.model)
     with staged(out) as folder:
-        write_files(folder, decoder, tokenizer, outputs=outputs)
-        checked = [_check_weights(folder, decoder), _check_tokenizer(folder, tokenizer)]
+        write_files(folder, model, tokenizer, outputs=read_outputs(run.model))
+        checked = [_check_weights(folder, model), _check_tokenizer(folder, tokenizer)]
         difference = None
-        try:
-            why = "comparing with transformers"
-            transformers = need("transformers", extra="hf", why=why)
-        except MissingExtra as e:
-            checked.append(f"not compared with transformers: {e}")
-        else:
-            difference = _check_with_transformers(transformers, folder, decoder, tokenizer)
-            checked.append(
-                "transformers reads the same tokens, and its logits differ by at most "
-                f"{difference:.1e}"
-            )
+        if isinstance(model, Decoder):  # an encoder is the library's own
+            try:
+                why = "comparing with transformers"
+                transformers = need("transformers", extra="hf", why=why)
+            except MissingExtra as e:
+                checked.append(f"not compared with transformers: {e}")
+            else:
+                difference = _check_with_transformers(transformers, folder, model, tokenizer)
+                same = "transformers reads the same tokens, and its logits differ by at most"
+                checked.append(f"{same} {difference:.1e}")
         files = tuple(sorted(inner.name for inner in folder.iterdir()))
-    parameters = sum(p.numel() for p in decoder.parameters())
+    parameters = sum(p.numel() for p in model.parameters())
     return ExportReport(run.name, "hf", out, files, parameters, tuple(checked), difference)
 
 
-def _export_encoder(run: RunDir, out: Path, encoder: Encoder, tokenizer: Tokenizer) -> ExportReport:
-    """An encoder is the library's own, so there is nothing to compare but what was written."""
-    wanted = encoder.state_dict()
-    with staged(out) as folder:
-        write_files(folder, encoder, tokenizer, outputs=read_outputs(run.model))
-        found = read_model(folder).state_dict()
-        if any(not torch.equal(found[name], wanted[name]) for name in wanted):
-            raise WellfitError(
-                "tensors read back differ from what was written. Try another directory"
-            )
-        same = f"{len(wanted)} tensors read back equal"
-        checked = (same, _check_tokenizer(folder, tokenizer))
-        files = tuple(sorted(inner.name for inner in folder.iterdir()))
-    parameters = sum(p.numel() for p in encoder.parameters())
-    return ExportReport(run.name, "hf", out, files, parameters, checked, None)
+def _refuse_what_has_no_class(model: Decoder | Encoder | Ngrams, folder: Path) -> None:
+    """Raise ``ConfigError`` for what no class of transformers computes."""
+    shape = model.shape
+    if isinstance(model, Ngrams):
+        raise ConfigError(
+            [
+                f"transformers has no class for n-grams. Use {folder} with wellfit, or train "
+                "with model.kind: decoder or pretrained"
+            ]
+        )
+    labelled = isinstance(model, Decoder) and shape.outputs is not None
+    if labelled and (shape.pool != "last" or shape.family == "nanochat"):
+        raise ConfigError(
+            [
+                "no class of transformers computes this model: its labels are read from the "
+                f"{shape.pool} of a {shape.family}. Use it with wellfit, or train "
+                "one with task.pool: last and another model.family"
+            ]
+        )
 
 
 def probe_text(tokenizer: Tokenizer, *, context: int) -> str:
@@ -113,16 +91,26 @@ def probe_text(tokenizer: Tokenizer, *, context: int) -> str:
     return tokenizer.decode(ids[ids != tokenizer.eos_id].astype(np.int64))
 
 
-def _check_weights(folder: Path, decoder: Decoder) -> str:
-    wanted, found = published_weights(decoder), published_weights(read_published(folder))
-    # As bits, because a NaN equals nothing.
-    same = [torch.equal(wanted[n].view(torch.int32), found[n].view(torch.int32)) for n in wanted]
+def _check_weights(folder: Path, model: Decoder | Encoder | Ngrams) -> str:
+    wanted, found = _tensors(model), _tensors(read_model(folder))
+    same = [
+        name in found and torch.equal(_bits(wanted[name]), _bits(found[name])) for name in wanted
+    ]
     if not all(same) or set(wanted) != set(found):
         raise WellfitError(
             f"{same.count(False)} of {len(same)} tensors read back differ from what was written. "
             "The disk may be failing; try another directory"
         )
     return f"{len(wanted)} tensors read back equal bit for bit"
+
+
+def _tensors(model: Decoder | Encoder | Ngrams) -> dict[str, Tensor]:
+    return published_weights(model) if isinstance(model, Decoder) else model.state_dict()
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """What a tensor is made of; by its values, a NaN would equal nothing."""
+    return tensor.reshape(-1).view(torch.uint8)
 
 
 def _check_tokenizer(folder: Path, tokenizer: Tokenizer) -> str:

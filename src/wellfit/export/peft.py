@@ -12,13 +12,7 @@ import torch
 from safetensors import safe_open
 
 from wellfit.errors import MissingExtra, RunError, need
-from wellfit.export.hf import (
-    ExportReport,
-    class_for,
-    difference_between,
-    logits_of,
-    probe_text,
-)
+from wellfit.export.hf import ExportReport, class_for, difference_between, logits_of, probe_text
 from wellfit.model import Decoder, read_adapter, read_published
 from wellfit.model.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from wellfit.model.encoder import quietly

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -149,56 +149,44 @@ def attend(
     dropped: fused.Windows | None,
     shape: Shape,
 ) -> Tensor:
-    """Causal attention of the last T of S positions, by whatever is fastest for these sizes."""
+    """Causal attention of the last T of S positions, by whatever is fastest for these sizes.
+
+    What no kernel of torch does, bounded scores and dropping by our masks, is written out.
+    """
     T, S = q_BHTK.shape[2], k_BGSK.shape[2]
-    groups, scale = shape.heads // shape.kv_heads, shape.attention_scale
-    pays = T == S and fused.pays(q_BHTK, grouped=groups > 1 and dropped is None)
-    if pays and shape.attention_softcap is None:
-        if groups > 1:
-            k_BGSK, v_BGSK = (x.repeat_interleave(groups, dim=1) for x in (k_BGSK, v_BGSK))
+    groups, scale, cap = (
+        shape.heads // shape.kv_heads,
+        shape.attention_scale,
+        shape.attention_softcap,
+    )
+    pays = T == S and fused.pays(q_BHTK, grouped=groups > 1 and dropped is None) and cap is None
+    plain = not pays and (cap is not None or dropped is not None)
+    if plain or (pays and groups > 1):
+        k_BGSK, v_BGSK = (x.repeat_interleave(groups, dim=1) for x in (k_BGSK, v_BGSK))
+    if pays:
         return fused.causal_attention(
             q_BHTK, k_BGSK, v_BGSK, mask=mask, scale=scale, dropped=dropped
         )
-    if dropped is not None or shape.attention_softcap is not None:
-        return _plain_attention(q_BHTK, k_BGSK, v_BGSK, mask, dropped, shape)
-    causal = mask is None and T == S
-    if mask is None and 1 < T < S:  # one new token may see all there is, so it needs no mask
-        mask = _earlier(T, S, q_BHTK.device)
-    return F.scaled_dot_product_attention(
-        q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=groups > 1
-    )
-
-
-def _earlier(T: int, S: int, device: torch.device) -> Tensor:
-    """Which of S places the last T of them may see, (T, S)."""
-    return torch.ones(T, S, dtype=torch.bool, device=device).tril(S - T)
-
-
-def _plain_attention(
-    q_BHTK: Tensor,
-    k_BGSK: Tensor,
-    v_BGSK: Tensor,
-    mask: Tensor | None,
-    dropped: fused.Windows | None,
-    shape: Shape,
-) -> Tensor:
-    """Attention that bounds its scores or drops by our masks, as no kernel of torch does."""
-    cap, groups = shape.attention_softcap, shape.heads // shape.kv_heads
-    k_BHSK, v_BHSK = (x.repeat_interleave(groups, dim=1) for x in (k_BGSK, v_BGSK))
-    scale = shape.head_dim**-0.5 if shape.attention_scale is None else shape.attention_scale
-    scores_BHTS = q_BHTK @ k_BHSK.mT * scale
+    causal = mask is None and T == S and not plain
+    if mask is None and T > 1 and not causal:  # one new token may see all there is
+        mask = torch.ones(T, S, dtype=torch.bool, device=q_BHTK.device).tril(S - T)
+    if not plain:
+        gqa = groups > 1
+        return F.scaled_dot_product_attention(
+            q_BHTK, k_BGSK, v_BGSK, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=gqa
+        )
+    scores_BHTS = q_BHTK @ k_BGSK.mT * (shape.head_dim**-0.5 if scale is None else scale)
     if cap is not None:
         scores_BHTS = cap * torch.tanh(scores_BHTS / cap)
-    if mask is None:
-        hidden = _earlier(q_BHTK.shape[2], k_BHSK.shape[2], q_BHTK.device).logical_not()
-        scores_BHTS = scores_BHTS.masked_fill(hidden, float("-inf"))
-    else:
+    if mask is not None and mask.dtype == torch.bool:
+        scores_BHTS = scores_BHTS.masked_fill(mask.logical_not(), float("-inf"))
+    elif mask is not None:
         scores_BHTS = scores_BHTS + mask
     weights_BHTS = scores_BHTS.softmax(-1)
     if dropped is not None:
         rows_NTS = fused.times_windows(weights_BHTS.flatten(0, 1), *dropped)
         weights_BHTS = rows_NTS.view_as(weights_BHTS)
-    return weights_BHTS @ v_BHSK
+    return weights_BHTS @ v_BGSK
 
 
 class Attention(nn.Module):
@@ -220,9 +208,8 @@ class Attention(nn.Module):
     def forward(self, x_BTD: Tensor, shared: Shared) -> Tensor:
         B, T, _ = x_BTD.shape
         heads = (B, T, -1, self.shape.head_dim)
-        q_BHTK = self.q(x_BTD).view(heads).transpose(1, 2)
-        k_BGTK = self.k(x_BTD).view(heads).transpose(1, 2)
-        v_BGTK = self.v(x_BTD).view(heads).transpose(1, 2)
+        parts = (part(x_BTD).view(heads).transpose(1, 2) for part in (self.q, self.k, self.v))
+        q_BHTK, k_BGTK, v_BGTK = parts
         if self.shape.qk_norm:
             q_BHTK, k_BGTK = self.norm_q(q_BHTK), self.norm_k(k_BGTK)
         rope = shared.rope[self.rope]
@@ -330,19 +317,9 @@ class Decoder(nn.Module):
         elif not shape.tied:
             self.head = Linear(shape.width, shape.vocab, bias=False)
 
-    def forward(
-        self,
-        tokens_BT: Tensor,
-        *,
-        segments_BT: Tensor | None = None,
-        cache: Cache | None = None,
-        drop: Noise | None = None,
-    ) -> Tensor:
-        """Logits (B, T, V) in the compute dtype.
-
-        Raises ``ValueError`` for more tokens than the context holds.
-        """
-        return self.logits(self.hidden(tokens_BT, segments_BT=segments_BT, cache=cache, drop=drop))
+    def forward(self, tokens_BT: Tensor, **how: Any) -> Tensor:
+        """Logits (B, T, V) in the compute dtype, of ``hidden`` and what that takes."""
+        return self.logits(self.hidden(tokens_BT, **how))
 
     def hidden(
         self,
@@ -359,15 +336,16 @@ class Decoder(nn.Module):
 
         ``segments_BT`` numbers the texts that share a row, each a run of its own; padding is -1.
         None sees another, and in each the positions start from 0.  Not with a cache.
+
+        Raises ``ValueError`` for more tokens than the context holds.
         """
         start = cache.seen if cache is not None else 0
         end = start + tokens_BT.shape[1]
         if end > self.shape.context:
             raise ValueError(f"{end} tokens do not fit in a context of {self.shape.context}")
-        if segments_BT is None:
-            at: slice | Tensor = slice(start, end)
-            mask = None
-        else:
+        at: slice | Tensor = slice(start, end)
+        mask = None
+        if segments_BT is not None:
             assert cache is None, "rows of several texts are for training, not for writing"
             at, mask = restarted(segments_BT), segment_mask(segments_BT, self.compute)
         shared = Shared(self._rope(at), mask, cache, drop)
@@ -385,8 +363,8 @@ class Decoder(nn.Module):
             x_BTD = block(x_BTD, shared)
         if cache is not None:
             cache.seen = end
-        last_BTD: Tensor = self.norm(x_BTD)
-        return last_BTD if drop is None else drop.head(last_BTD)
+        x_BTD = self.norm(x_BTD)
+        return x_BTD if drop is None else drop.head(x_BTD)
 
     def _rope(self, at: slice | Tensor) -> dict[LayerRope, tuple[Tensor, Tensor] | None]:
         """Cosine and sine at some positions: (T, K), or (B, 1, T, K) where rows differ."""

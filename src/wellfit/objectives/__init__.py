@@ -1,7 +1,7 @@
 """Losses as functions on tensors; each returns a Tally."""
 
 from wellfit.objectives.classification import class_loss, several_loss
-from wellfit.objectives.language_model import next_token_nats, token_loss
+from wellfit.objectives.language_model import token_loss
 from wellfit.objectives.linear import linear_cross_entropy, linear_nats, pays
 from wellfit.objectives.regression import regression_loss, regression_losses
 from wellfit.objectives.tally import IGNORE, Tally, counted
@@ -13,7 +13,6 @@ __all__ = [
     "counted",
     "linear_cross_entropy",
     "linear_nats",
-    "next_token_nats",
     "pays",
     "regression_loss",
     "regression_losses",

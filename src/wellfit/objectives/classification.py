@@ -56,15 +56,13 @@ def several_loss(
     scores_BC: Tensor,
     targets_BC: Tensor,
     *,
-    weights_C: Tensor | None = None,
     label_smoothing: float = 0.0,
     gamma: float | None = None,
 ) -> Tally:
     """Binary cross-entropy of each label on its own, as torch's with logits and "sum".
 
-    ``weights_C`` multiplies the loss of a label where it is present (torch's ``pos_weight``), as
-    in ``class_loss`` a weight acts on the texts of its class.  ``label_smoothing`` draws targets
-    towards 1/2; ``gamma`` is that of ``class_loss``.  The count is of pairs of text and label.
+    ``label_smoothing`` draws targets towards 1/2; ``gamma`` is that of ``class_loss``.  The count
+    is of pairs of text and label.
 
     Shapes   scores_BC (B, C) any float dtype; targets_BC (B, C), 1 where the label is present,
              0 where not, ``IGNORE`` (in floats: NaN) where nobody knows.
@@ -74,8 +72,6 @@ def several_loss(
     present_BC = present_BC * (1 - label_smoothing) + label_smoothing / 2
     yes_BC = _focal(F.logsigmoid(scores_BC), gamma)
     no_BC = _focal(F.logsigmoid(-scores_BC), gamma)
-    if weights_C is not None:
-        yes_BC = yes_BC * weights_C
     losses_BC = torch.lerp(no_BC, yes_BC, present_BC)
     return Tally((losses_BC * counts_BC).sum(), counts_BC.sum())
 

@@ -12,18 +12,12 @@ from torch import Tensor
 from wellfit.objectives.tally import IGNORE, Tally, counted
 
 
-def next_token_nats(logits_TV: Tensor, targets_T: Tensor) -> Tally:
-    """Cross-entropy of each target under the logits: ``token_loss`` with nothing added.
-
-    Units    nats.  Divide by ln 2 for bits.
-    """
-    return token_loss(logits_TV, targets_T)
-
-
 def token_loss(
     logits_TV: Tensor, targets_T: Tensor, *, label_smoothing: float = 0.0, z_weight: float = 0.0
 ) -> Tally:
     """What training minimises, summed over counted targets: nats, and what is asked beside them.
+
+    With nothing asked it is the cross-entropy of each target; divide by ln 2 for bits.
 
     Returns the sum and the count rather than the mean because the mean of
     micro-batch means is not the batch mean when padding differs between them.
@@ -45,11 +39,7 @@ def token_loss(
         )
     logits_TV, counts_T = logits_TV.float(), counted(targets_T)
     total = F.cross_entropy(
-        logits_TV,
-        targets_T,
-        ignore_index=IGNORE,
-        reduction="sum",
-        label_smoothing=label_smoothing,
+        logits_TV, targets_T, ignore_index=IGNORE, reduction="sum", label_smoothing=label_smoothing
     )
     if z_weight:
         squares_T = torch.logsumexp(logits_TV, dim=-1).square()

@@ -5,7 +5,7 @@ Dims: B texts, L numbers of each.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, assert_never
+from typing import Any, Literal, TypeAlias, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -55,16 +55,7 @@ def regression_losses(
     return errors_BL * counts_BL
 
 
-def regression_loss(
-    predicted_BL: Tensor,
-    targets_BL: Tensor,
-    *,
-    kind: ErrorKind,
-    delta: float = 1.0,
-    quantile: float = 0.5,
-) -> Tally:
+def regression_loss(predicted_BL: Tensor, targets_BL: Tensor, **options: Any) -> Tally:
     """``regression_losses``, summed over the targets that count."""
-    errors_BL = regression_losses(
-        predicted_BL, targets_BL, kind=kind, delta=delta, quantile=quantile
-    )
-    return Tally(errors_BL.sum(), counted(targets_BL).sum())
+    losses_BL = regression_losses(predicted_BL, targets_BL, **options)
+    return Tally(losses_BL.sum(), counted(targets_BL).sum())

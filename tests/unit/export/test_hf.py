@@ -67,8 +67,8 @@ def test_a_directory_that_holds_something_is_refused(run_path, tmp_path):
 
 def test_a_failed_check_leaves_nothing(without_transformers, monkeypatch, run_path, tmp_path):
     run = finished_run(run_path)
-    other = random_decoder(SHAPES["nanochat"], seed=2)
-    monkeypatch.setattr("wellfit.export.hf.read_published", lambda folder: other)
+    read = iter([read_published(run / "model"), random_decoder(SHAPES["nanochat"], seed=2)])
+    monkeypatch.setattr("wellfit.export.hf.read_model", lambda folder: next(read))
     # a disk that returns something else than was written
     with pytest.raises(WellfitError, match=r"\d+ of \d+ tensors read back differ"):
         export_run(run, "hf", tmp_path / "out")

