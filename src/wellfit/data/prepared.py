@@ -255,6 +255,7 @@ def _opened(folder: Path, manifest: Mapping[str, Any]) -> Prepared:
     splits = _splits(folder, manifest, tokenizer.dtype)
     said = manifest.get("labels")
     if said is not None:
-        said = Labels(**{k: tuple(v) if isinstance(v, list) else v for k, v in said.items()})
+        means, deviations = tuple(said["means"]), tuple(said["deviations"])
+        said = Labels(tuple(said["names"]), said["several"], means, deviations)
     audit, fingerprint = manifest["audit"], manifest["fingerprint"]
     return Prepared(tokenizer, splits, audit, fingerprint, folder, said)

@@ -98,7 +98,7 @@ def explain_shape(cfg: DecoderRecipe, *, vocab: int) -> Resolved:
     return Resolved(shape, {f"model.{key}": choice for key, choice in choices.items()})
 
 
-def _sizes(cfg: DecoderRecipe, problems: list[str]) -> tuple[dict[str, Choice], dict[str, int]]:
+def _sizes(cfg: DecoderRecipe, problems: list[str]) -> tuple[dict[str, Choice], dict[str, Any]]:
     """Width, heads, key-value heads, context, MLP if set: what was chosen, and all of them."""
     choices: dict[str, Choice] = {}
     width, heads, kv_heads, context = cfg.width, cfg.heads, cfg.kv_heads, cfg.context

@@ -77,10 +77,10 @@ class Ngrams(nn.Module):
         """The outputs (B, O), one text a row, padded on the right."""
         ids_BTN, real_BTN = self.features(tokens_BT, lengths_B)
         weights_BTN = self.idf_F[ids_BTN] * real_BTN
-        groups = weights_BTN.split(self._groups, dim=-1)
+        groups = torch.split(weights_BTN, self._groups, dim=-1)
         lengths = [group.square().sum((1, 2), keepdim=True).sqrt() for group in groups]
         if drop is not None:
-            groups = drop.embedding(weights_BTN).split(self._groups, dim=-1)
+            groups = torch.split(drop.embedding(weights_BTN), self._groups, dim=-1)
         scaled = [group / length for group, length in zip(groups, lengths, strict=True)]
         weights_BF = torch.cat(scaled, dim=-1).flatten(1)
         summed_BO: Tensor = F.embedding_bag(

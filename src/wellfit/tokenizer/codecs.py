@@ -65,6 +65,10 @@ class CharCodec:
         codes = self.code_of_id
         return (1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)).astype(np.int32)
 
+    def starts_of_words(self) -> npt.NDArray[np.bool_]:
+        """Everything but letters and digits: a space belongs to the word behind it."""
+        return np.array([not character.isalnum() for character in self.definition], dtype=bool)
+
     def library_json(self, end: str | None) -> str:
         """Its tokenizer.json, ``end`` behind the characters: BPE without merges."""
         library = _without_merges(list(self.definition), end)
@@ -92,6 +96,10 @@ class ByteCodec:
     def token_bytes(self) -> npt.NDArray[np.int32]:
         """One byte for each token."""
         return np.ones(256, dtype=np.int32)
+
+    def starts_of_words(self) -> npt.NDArray[np.bool_]:
+        """ASCII but its letters and digits; other bytes are parts of letters, mostly."""
+        return np.array([b < 0x80 and not chr(b).isalnum() for b in range(256)])
 
     def library_json(self, end: str | None) -> str:
         """Its tokenizer.json, ``end`` behind the bytes: byte-level BPE without merges."""
@@ -147,6 +155,26 @@ class LibraryCodec:
                 plain = token.removeprefix(continues).replace(_WORD_START, " ")
                 sizes[at] = len(plain.encode("utf-8", "replace"))
         return sizes
+
+    def starts_of_words(self) -> npt.NDArray[np.bool_]:
+        """Tokens that begin with no letter or digit; of WordPiece's those without its ``##``."""
+        defined = json.loads(self.definition)
+        by_bytes = "ByteLevel" in _types(defined.get("pre_tokenizer"), defined.get("decoder"))
+        continues = (defined.get("model") or {}).get("continuing_subword_prefix")
+        added = self.library.get_added_tokens_decoder()
+        of_byte = dict(zip(byte_characters(), ByteCodec().starts_of_words(), strict=True))
+        vocab = self.library.get_vocab(with_added_tokens=True)
+        starts = np.ones(max(vocab.values(), default=-1) + 1, dtype=bool)
+        for token, at in vocab.items():
+            if at in added:
+                continue
+            if continues:
+                starts[at] = not token.startswith(continues)
+            elif by_bytes:
+                starts[at] = of_byte[token[0]]
+            else:
+                starts[at] = not token[:1].isalnum()
+        return starts
 
     def library_json(self, end: str | None) -> str:
         """Its own definition, which has the end of a text in it."""

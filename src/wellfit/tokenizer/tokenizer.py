@@ -58,6 +58,13 @@ class Tokenizer:
         parts = json.dumps([self.kind, self.vocab_size, self.eos_id, self.codec.definition])
         return hashlib.sha256(parts.encode()).hexdigest()
 
+    def starts_of_words(self) -> npt.NDArray[np.bool_]:
+        """Which tokens (vocab_size,) begin a word, as far as a token tells; special ones do."""
+        starts = np.ones(self.vocab_size, dtype=bool)
+        found = self.codec.starts_of_words()
+        starts[: len(found)] = found
+        return starts
+
     def encode(self, text: str) -> npt.NDArray[Any]:
         """The ids of one text, as ``dtype``; the end of the text gets no token."""
         return self.encode_joined([text]).ids

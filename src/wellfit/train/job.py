@@ -109,7 +109,7 @@ def new_state(job: Job, *, weights: bool = True) -> TrainState:
     if isinstance(model, Ngrams) and weights:
         train, long = job.data.splits["train"], job.recipe.data.long
         blocks = eval_blocks(train, context=job.shape.context, long=long)
-        model.count(blocks.batches(1 << 14))
+        model.count(blocks.batches(1 << 14), job.data.tokenizer.starts_of_words())
     model = model.to(job.device)
     model.compute = job.compute
     decay = known(job.recipe.regularize.weight_decay)

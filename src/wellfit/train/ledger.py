@@ -17,7 +17,8 @@ from wellfit.diagnose import Finding
 from wellfit.evaluate.baselines import Baselines
 from wellfit.report import LiveState, Screen
 from wellfit.report.measures import most_telling
-from wellfit.store import Evaluation, EventKind, Record, Sample, Status, read_run
+from wellfit.store import Evaluation, Record, Sample, Status, read_run
+from wellfit.store.record import EventKind
 from wellfit.train.job import Job
 from wellfit.train.learn import loss_unit_of
 from wellfit.train.state import TrainState
