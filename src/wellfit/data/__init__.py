@@ -1,10 +1,9 @@
 """From files to batches: sources, formats, splits, audit, token shards, rows and blocks."""
 
-from wellfit.data.batches import IGNORE, ExampleFeed, Feed, Rows, StreamFeed, train_feed
-from wellfit.data.blocks import Blocks, eval_blocks
+from wellfit.data.audit import places_of
+from wellfit.data.batches import IGNORE, Blocks, Feed, Rows, StreamFeed, eval_blocks, train_feed
 from wellfit.data.chat import end_of_answer, render_prompt
 from wellfit.data.coding import encode_prompt
-from wellfit.data.examination import places_of
 from wellfit.data.fitting import fit_counts, said_of_fit, too_long
 from wellfit.data.prepared import Prepared, prepare
 from wellfit.data.previews import preview
@@ -15,7 +14,6 @@ from wellfit.data.stream import Labels, Split
 __all__ = [
     "IGNORE",
     "Blocks",
-    "ExampleFeed",
     "Feed",
     "Labels",
     "Prepared",

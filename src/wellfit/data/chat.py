@@ -15,9 +15,8 @@ from wellfit import config
 from wellfit.data.rendering import Rendered, Renderer
 from wellfit.errors import DataError, TokenizerError
 from wellfit.tokenizer import END_OF_TEXT, Tokenizer, encode_marked, load_tokenizer, markup
+from wellfit.tokenizer.tokenizer import SETTINGS, TEMPLATE
 
-TEMPLATE_FILE = "chat_template.jinja"
-_SETTINGS = "tokenizer_config.json"
 _OUR_MARK = re.compile(r"<\|\w+\|>")
 
 # As OpenAI described it and Qwen, SmolLM and others write it; tools as Hermes does.
@@ -100,9 +99,9 @@ def _marks_in(template: str) -> tuple[str, ...]:
 
 def chat_template(tokenizer: Tokenizer) -> str | None:
     """The template that lies beside a tokenizer; of several, the one called default."""
-    if TEMPLATE_FILE in tokenizer.files:
-        return tokenizer.files[TEMPLATE_FILE]
-    found = json.loads(tokenizer.files.get(_SETTINGS, "{}")).get("chat_template")
+    if TEMPLATE in tokenizer.files:
+        return tokenizer.files[TEMPLATE]
+    found = json.loads(tokenizer.files.get(SETTINGS, "{}")).get("chat_template")
     if isinstance(found, list):
         found = {one.get("name"): one.get("template") for one in found}.get("default")
     return found if isinstance(found, str) else None
@@ -110,7 +109,7 @@ def chat_template(tokenizer: Tokenizer) -> str | None:
 
 def special_names(tokenizer: Tokenizer) -> dict[str, str]:
     """The special tokens by the names that templates use, such as ``bos_token``."""
-    settings = json.loads(tokenizer.files.get(_SETTINGS, "{}"))
+    settings = json.loads(tokenizer.files.get(SETTINGS, "{}"))
     named = {} if tokenizer.eos_id is None else {"eos_token": tokenizer.decode([tokenizer.eos_id])}
     for name, value in settings.items():
         text = value.get("content") if isinstance(value, dict) else value

@@ -76,11 +76,11 @@ def _refuse_preferences(found: Mapping[str, Any]) -> None:
     is_pair = "chosen" in found and "rejected" in found
     if is_pair or ("messages" in found and isinstance(found.get("label"), bool)):
         what = "a better and a worse answer" if is_pair else "an answer and whether it is good"
-        raise Bad(
-            "preferences",
+        story = (
             f"the record holds {what}, and chat learns every answer. Take out the good ones; to "
-            "learn all turns as they stand, name their key with task.messages",
+            "learn all turns as they stand, name their key with task.messages"
         )
+        raise Bad("preferences", story)
 
 
 def _alpaca(found: Mapping[str, Any]) -> list[dict[str, Any]]:

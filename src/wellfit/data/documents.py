@@ -160,9 +160,16 @@ def _rows(
             if earlier is not None:
                 seen.merge(earlier)
         asked = asked_by(file, piece.value)
-        _note(noticed, sources, file, piece, state)
+        if piece.bad is not None:
+            noticed.skipped[piece.bad.kind] += 1
+            if len(noticed.skipped_at) < _EXAMPLES:
+                noticed.skipped_at.append(piece.bad.place(sources.files[file], piece.number))
+        value = piece.value or ""
+        if value in noticed.column or len(noticed.column) < _EXAMPLES:
+            noticed.column[value] += 1
+        noticed.empty += state == EMPTY
         if example is not None and state == TEXT and asked != OUT:
-            _note_example(noticed, example)
+            _note(noticed, example)
         hashes = _HASHES.unpack_from(digest.digest())
         yield _PACKED.pack(*hashes, n_chars, n_bytes, file, state, asked)
         digest, n_chars, n_bytes, is_blank, earlier = hashlib.sha256(), 0, 0, True, None
@@ -171,18 +178,7 @@ def _rows(
         noticed.column = {}
 
 
-def _note(noticed: Noticed, sources: Sources, file: int, piece: Piece, state: int) -> None:
-    noticed.empty += state == EMPTY
-    value = piece.value or ""
-    if value in noticed.column or len(noticed.column) < _EXAMPLES:
-        noticed.column[value] += 1
-    if piece.bad is not None:
-        noticed.skipped[piece.bad.kind] += 1
-        if len(noticed.skipped_at) < _EXAMPLES:
-            noticed.skipped_at.append(piece.bad.place(sources.files[file], piece.number))
-
-
-def _note_example(noticed: Noticed, example: Example) -> None:
+def _note(noticed: Noticed, example: Example) -> None:
     for label in example.labels or ():
         if isinstance(label, str):
             noticed.labels[label] += 1

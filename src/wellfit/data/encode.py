@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from wellfit.config import Data
+from wellfit.data.chat import Dress
 from wellfit.data.coding import Arrays, Coding, coded, laid
 from wellfit.data.documents import CODES, OUT, TEXT, Table, documents
 from wellfit.data.examples import Form
@@ -42,6 +43,11 @@ class Corpus(NamedTuple):
     table: Table
     assignment: Assignment
     form: Form | None = None  # of examples
+
+    @property
+    def dress(self) -> Dress | None:
+        """How conversations become text."""
+        return self.form.dress if self.form is not None else None
 
 
 def parts_of(corpus: Corpus, on_read: OnRead, *, position: int = 0) -> Iterator[Part]:

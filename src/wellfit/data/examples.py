@@ -57,25 +57,23 @@ def form_of(
     known: Labels | None = None,
 ) -> Form | None:
     """The form of a task's examples."""
-    wanted: tuple[Phrase, ...] = ()
+    texts, chat = {"data.text": data.text}, None
     more: tuple[Column, ...] = ()
     match task:
         case config.LanguageModel():
             return None
         case config.Complete():
-            pair = {"task.prompt": task.prompt, "task.completion": task.completion}
-            wanted = tuple(phrase(text, setting) for setting, text in pair.items())
+            texts = {"task.prompt": task.prompt, "task.completion": task.completion}
         case config.Classify():
-            wanted = (phrase(data.text, "data.text"),)
             more = (Column(task.label, "task.label"),)
         case config.Regress():
-            wanted = (phrase(data.text, "data.text"),)
             more = tuple(Column(name, "task.targets") for name in targets_of(task))
         case config.Chat():
+            texts, chat = {}, dress(task, tokenizer)
             more = (Column(task.messages, "task.messages"),) if task.messages != "auto" else ()
-            asked = asked_for(data, more=more)._replace(every=True)
-            return Form(task, asked, (), data.max_line, dress=dress(task, tokenizer))
-    return Form(task, asked_for(data, *wanted, more=more), wanted, data.max_line, known)
+    phrases = tuple(phrase(text, setting) for setting, text in texts.items())
+    asked = asked_for(data, *phrases, more=more)._replace(every=chat is not None)
+    return Form(task, asked, phrases, data.max_line, known, chat)
 
 
 def says_of(form: Form) -> dict[str, Any]:

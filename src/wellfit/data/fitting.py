@@ -155,8 +155,3 @@ def pack(sizes: Ints, *, context: int, key: tuple[object, ...]) -> Packing:
     lengths = [len(row) for row in rows]
     members = np.fromiter((e for row in rows for e in row), np.int64, len(sizes))
     return Packing(members, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
-
-
-def one_each(n: int) -> Packing:
-    """A row for each example."""
-    return Packing(np.arange(n, dtype=np.int64), np.arange(n + 1, dtype=np.int64))

@@ -38,7 +38,6 @@ from wellfit.data.records import (
     check_text,
     phrase,
     picked,
-    split_value,
     written_out,
 )
 from wellfit.data.sources import SourceFile
@@ -154,11 +153,8 @@ def _whole_file(file: SourceFile, encoding: str, on_read: OnRead) -> Iterator[Pi
     held = ""
     try:
         for text in text_blocks(file, encoding, on_read):
-            held += text
-            while len(held) > PIECE_CHARS:
-                cut = _cut(held, 0)
-                yield Piece(held[:cut], False, 0)
-                held = held[cut:]
+            *pieces, held = _cut_up(held + text)
+            yield from (Piece(piece, False, 0) for piece in pieces)
         yield Piece(held, True, 0)
     except Bad as bad:
         yield bad_piece(0, bad)
@@ -169,32 +165,31 @@ def _documents(
 ) -> Iterator[Piece]:
     """The pieces of the text of each record; bad where it is not such as UTF-8 can write."""
     for record in records:
-        number, start = record.number, 0
         try:
             text = text_of(record.sound())
             check_text(text, max_line)
         except Bad as bad:
-            yield bad_piece(number, bad)
+            yield bad_piece(record.number, bad)
             continue
-        value = split_value(record)
-        while len(text) - start > PIECE_CHARS:
-            cut = _cut(text, start)
-            yield Piece(text[start:cut], False, number, value)
-            start = cut
-        yield Piece(text[start:], True, number, value)
+        *pieces, last = _cut_up(text)
+        yield from (Piece(piece, False, record.number, record.value) for piece in pieces)
+        yield Piece(last, True, record.number, record.value)
 
 
-def _cut(text: str, start: int) -> int:
-    """Where the piece that begins at ``start`` ends: before a space that follows a letter or digit.
+def _cut_up(text: str) -> list[str]:
+    """A text in pieces, each cut off before a space that follows a letter or digit.
 
     There the word patterns of GPT-2 and its successors begin a new token in any case, so that
     cutting changes no token.  A text without such a place is cut at the full length.
     """
-    end = start + PIECE_CHARS
-    for at in range(end, end - _LOOK_BACK, -1):
-        if text[at].isspace() and text[at - 1].isalnum():
-            return at
-    return end
+    pieces, start = [], 0
+    while len(text) - start > PIECE_CHARS:
+        end = start + PIECE_CHARS
+        places = range(end, end - _LOOK_BACK, -1)
+        cut = next((at for at in places if text[at].isspace() and text[at - 1].isalnum()), end)
+        pieces.append(text[start:cut])
+        start = cut
+    return [*pieces, text[start:]]
 
 
 def _text_lines(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[Record]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wellfit.data.examination import places_of
+from wellfit.data.audit import places_of
 from wellfit.data.prepared import Prepared
 from wellfit.data.sources import Sources
 from wellfit.data.stream import Labels, Split

@@ -18,6 +18,7 @@ from wellfit.units import format_bytes
 
 BLOCK_BYTES = 1 << 20
 _TOLD_EVERY_S = 0.1
+_BEFORE_NUMBER = {"parquet": ": row ", "json": ": record "}  # of files without lines
 _ZSTD_STEP = 1 << 12  # a block of zstd may grow 30,000-fold, so only so much is fed at once
 
 LEAVE_OUT = "To leave such records out and count them: data.on_bad=skip"
@@ -101,13 +102,7 @@ def place_in(file: SourceFile, number: int) -> str:
     """How a place is written: ``a.txt:12``, ``a.parquet: row 12``, or the file for 0."""
     if number == 0:
         return str(file.path)
-    match file.format:
-        case "parquet":
-            return f"{file.path}: row {number}"
-        case "json":
-            return f"{file.path}: record {number}"
-        case _:
-            return f"{file.path}:{number}"
+    return f"{file.path}{_BEFORE_NUMBER.get(file.format, ':')}{number}"
 
 
 def blocks(file: SourceFile, on_read: OnRead) -> Iterator[bytes]:

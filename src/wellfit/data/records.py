@@ -34,7 +34,7 @@ class Record(NamedTuple):
 
     number: int  # of the line, row or record, counted from 1, where it begins
     found: Any  # its values by column; of lines that are no records the text; or ``Bad``
-    value: Any = None  # what the split column says
+    value: str | None = None  # what the split column says
 
     def sound(self) -> Any:
         """What was found.  Raises ``Bad`` where that is of no use."""
@@ -139,23 +139,19 @@ def picked(number: int, found: Mapping[str, Any], asked: Asked) -> Record:
             keys = ", ".join(map(repr, list(found)[:20])) or "none"
             story = f"no key {name!r}; the keys are {keys}. Name one with {setting}"
             return Record(number, Bad(f"no key {name!r}", story))
-    return Record(number, found, found[asked.split] if asked.split is not None else None)
+    value = None if asked.split is None else found[asked.split]
+    return Record(number, found, None if value is None else str(value))
 
 
 def as_piece(record: Record, made: Example) -> Piece:
     """The document that a record makes, all in one piece."""
     text = "".join(text for text, _ in made.texts)
-    return Piece(text, True, record.number, split_value(record), None, made)
+    return Piece(text, True, record.number, record.value, None, made)
 
 
 def bad_piece(number: int, bad: Bad) -> Piece:
     """A document that is not to be used."""
     return Piece("", True, number, bad=bad.with_traceback(None))  # which would keep files open
-
-
-def split_value(record: Record) -> str | None:
-    """What the split column says, as text."""
-    return None if record.value is None else str(record.value)
 
 
 def check_columns(file: SourceFile, names: Collection[str], asked: Asked) -> None:

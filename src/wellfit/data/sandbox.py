@@ -71,13 +71,8 @@ class Rendering:
 
     def raw(self, messages: list[Any], tools: Any, *, prompts: bool) -> str:
         """The text of some messages, with marks."""
-        return self.template.render(
-            messages=messages,
-            tools=tools,
-            documents=None,
-            add_generation_prompt=prompts,
-            **self.special,
-        )
+        given = {"messages": messages, "tools": tools, "documents": None, **self.special}
+        return self.template.render(given, add_generation_prompt=prompts)
 
     def text(self, messages: list[Any], tools: Any, *, prompts: bool = False) -> str:
         """The text of some messages; with ``prompts``, up to where the assistant speaks next."""
@@ -131,12 +126,9 @@ def answer(rendering: Rendering, request: dict[str, Any]) -> list[Any]:
 
 def main(cpu_s: int, memory_bytes: int) -> None:
     """Answer line by line, each within a time of its own."""
-    for kind, most in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (most, most))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     rendering = None
     for line in sys.stdin:
         request = json.loads(line)

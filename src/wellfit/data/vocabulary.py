@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 import numpy as np
 
@@ -24,13 +24,6 @@ _TEXTS_AT_ONCE = 1000
 _TRIED_CHARS = 1 << 20
 
 
-class RoundTrip(NamedTuple):
-    """Of so many stretches of text, so many came back unchanged through ids."""
-
-    tried: int
-    unchanged: int
-
-
 def tokenizer_for(corpus: Corpus, asked: config.Tokenizer, on_read: OnRead) -> Tokenizer:
     """The tokenizer for a corpus: char from the characters of all splits, BPE from train alone.
 
@@ -45,8 +38,7 @@ def tokenizer_for(corpus: Corpus, asked: config.Tokenizer, on_read: OnRead) -> T
         case config.BpeTokenizer():
             n_bytes = bytes_of_train(corpus)
             vocab = tokenizer.vocab_for_bytes(n_bytes) if asked.vocab == "auto" else asked.vocab
-            dress = corpus.form.dress if corpus.form is not None else None
-            marks = dress.marks if dress is not None else ()
+            marks = corpus.dress.marks if corpus.dress is not None else ()
             texts = _train_texts(corpus, n_bytes, marks, on_read)
             return tokenizer.bpe_tokenizer(texts, vocab=vocab, separate=separate, marks=marks)
         case config.PretrainedTokenizer():
@@ -93,7 +85,7 @@ def bytes_of_train(corpus: Corpus) -> int:
     return round(total)
 
 
-def round_trip(corpus: Corpus, made: Tokenizer) -> RoundTrip:
+def round_trip(corpus: Corpus, made: Tokenizer) -> dict[str, int]:
     """Whether the first texts come back: a published tokenizer may lower-case, or drop spaces."""
     tried = unchanged = n_chars = 0
     for part in islice(parts_of(corpus, lambda _: None), _TEXTS_AT_ONCE):
@@ -102,4 +94,4 @@ def round_trip(corpus: Corpus, made: Tokenizer) -> RoundTrip:
         n_chars += len(part.piece.text)
         if n_chars > _TRIED_CHARS:
             break
-    return RoundTrip(tried, unchanged)
+    return {"tried": tried, "unchanged": unchanged}

@@ -7,7 +7,7 @@ import pytest
 
 from tests.corpora import examples, write_jsonl
 from wellfit import config
-from wellfit.data import examination, find_sources, preview, too_long
+from wellfit.data import audit, find_sources, preview, too_long
 from wellfit.errors import DataError
 
 TAIL = {"kind": "tail", "val": 0.2}
@@ -105,8 +105,8 @@ def test_conflicts_are_found_however_the_split_is_gone_through(tmp_path, monkeyp
         labels[text] = {*labels[text], label}
     wanted = sum(len(found) > 1 for found in labels.values())
     for size in (1, 10, 64, 1 << 20):
-        monkeypatch.setattr(examination, "_TOKENS_AT_ONCE", size)
-        assert examination.conflicts(split) == wanted > 0
+        monkeypatch.setattr(audit, "_TOKENS_AT_ONCE", size)
+        assert audit.conflicts(split) == wanted > 0
 
 
 def test_examples_of_which_nothing_counts_are_an_error(made, tmp_path):
@@ -114,10 +114,10 @@ def test_examples_of_which_nothing_counts_are_an_error(made, tmp_path):
     silent = split.__class__(**{**split.__dict__, "learned": np.zeros(split.n_tokens, np.bool_)})
     sources = find_sources(config.Data(path=str(tmp_path / "a.jsonl")))
     with pytest.raises(DataError, match=r"no token of train counts: none of its 18 examples"):
-        examination._learned(silent, sources, 256)
+        audit._learned(silent, sources, 256)
     some = silent.learned.copy()
     some[split.doc_starts[3] + 1] = True
     silent = split.__class__(**{**split.__dict__, "learned": some})
     # some are told by their place
-    told = examination._learned(silent, sources, 256)
+    told = audit._learned(silent, sources, 256)
     assert told["without"] == 17 and told["without_at"][3].endswith("a.jsonl:5")

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.corpora import examples_in_memory as examples
-from wellfit.data import IGNORE, ExampleFeed, eval_blocks
+from wellfit.data import IGNORE, eval_blocks
+from wellfit.data.batches import ExampleFeed
 from wellfit.data.fitting import fit_examples, pack
 from wellfit.errors import DataError
 
