@@ -2,7 +2,7 @@
 
 import torch
 
-from wellfit.optim import Muon, orthogonalize
+from wellfit.optim.muon import Muon, orthogonalize
 
 SHAPES = [(16, 16), (16, 16), (48, 16), (16, 48), (8, 24)]
 

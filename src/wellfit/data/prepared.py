@@ -16,12 +16,10 @@ import numpy.typing as npt
 
 from wellfit import config
 from wellfit.data import cache as cached
-from wellfit.data.audit import audit_of
-from wellfit.data.chat import TEMPLATE_FILE
+from wellfit.data.audit import audit_of, examples_audit
 from wellfit.data.coding import coding, files_of, labels_of
 from wellfit.data.documents import scan
 from wellfit.data.encode import Corpus, encode
-from wellfit.data.examination import examples_audit
 from wellfit.data.examples import Form, form_of, says_of
 from wellfit.data.reading import Listener, Reporter
 from wellfit.data.shards import Shards, split_file
@@ -32,6 +30,7 @@ from wellfit.data.vocabulary import round_trip, tokenizer_for
 from wellfit.errors import DataError
 from wellfit.store import sync_directory, write_text_atomic
 from wellfit.tokenizer import Tokenizer, load_tokenizer, local_folder
+from wellfit.tokenizer.tokenizer import TEMPLATE
 
 log = logging.getLogger(__name__)
 
@@ -200,9 +199,8 @@ def _tokenizer(
     if not folder.exists():
         on_read = reporter.stage("tokenizer")
         made = asked if isinstance(asked, Tokenizer) else tokenizer_for(corpus, asked, on_read)
-        if corpus.form is not None and corpus.form.dress is not None:
-            template = {TEMPLATE_FILE: corpus.form.dress.template}  # it belongs to these tokens
-            made = replace(made, files={**made.files, **template})
+        if corpus.dress is not None:  # its template belongs to these tokens
+            made = replace(made, files={**made.files, TEMPLATE: corpus.dress.template})
         partial = folder.with_name(folder.name + ".partial")
         made.save(partial)
         partial.rename(folder)
@@ -255,7 +253,7 @@ def _opened(folder: Path, manifest: Mapping[str, Any]) -> Prepared:
     splits = _splits(folder, manifest, tokenizer.dtype)
     said = manifest.get("labels")
     if said is not None:
-        means, deviations = tuple(said["means"]), tuple(said["deviations"])
-        said = Labels(tuple(said["names"]), said["several"], means, deviations)
+        fields: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in said.items()}
+        said = Labels(**fields)
     audit, fingerprint = manifest["audit"], manifest["fingerprint"]
     return Prepared(tokenizer, splits, audit, fingerprint, folder, said)

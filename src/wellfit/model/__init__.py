@@ -2,35 +2,29 @@
 
 from wellfit.model.adapter import read_adapter, write_adapter
 from wellfit.model.decode import generate_batch
-from wellfit.model.decoder import Cache, Decoder
-from wellfit.model.dropout import Drop, DropSource, Noise, NoiseSource, noise_source
+from wellfit.model.decoder import Decoder
+from wellfit.model.dropout import Drop, Noise, noise_source
 from wellfit.model.encoder import Encoder
 from wellfit.model.families import Resolved, explain_shape
 from wellfit.model.generate import generate
 from wellfit.model.init import build_decoder
 from wellfit.model.laws import Choice
-from wellfit.model.layouts import published_config
 from wellfit.model.lora import add_lora, dropping, lora_drop_source, lora_layers, merge
 from wellfit.model.ngrams import Ngrams
 from wellfit.model.publish import read_outputs, read_published, write_published
-from wellfit.model.settings import published_outputs, published_shape
-from wellfit.model.shape import Family, Outputs, Pool, Shape
+from wellfit.model.settings import published_shape
+from wellfit.model.shape import Outputs, Shape
 from wellfit.model.start import build_model, read_model, resolve_model, weights_digest
 from wellfit.model.weights import published_weights
 
 __all__ = [
-    "Cache",
     "Choice",
     "Decoder",
     "Drop",
-    "DropSource",
     "Encoder",
-    "Family",
     "Ngrams",
     "Noise",
-    "NoiseSource",
     "Outputs",
-    "Pool",
     "Resolved",
     "Shape",
     "add_lora",
@@ -44,8 +38,6 @@ __all__ = [
     "lora_layers",
     "merge",
     "noise_source",
-    "published_config",
-    "published_outputs",
     "published_shape",
     "published_weights",
     "read_adapter",

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from wellfit.config import Lora
 from wellfit.errors import CheckpointError, ConfigError
-from wellfit.model.decoder import Decoder, Linear
+from wellfit.model.decoder import Decoder
 from wellfit.model.lora import LoraLinear, freeze, lora_layers, put_beside
 from wellfit.model.publish import read_json, write_json
 from wellfit.model.weights import Place, published_places
@@ -45,13 +45,17 @@ def write_adapter(folder: Path, decoder: Decoder, cfg: Lora, *, base: str) -> No
     """
     tensors: dict[str, Tensor] = {}
     targets: dict[str, tuple[int, float]] = {}  # "attn.c_attn" -> rank, alpha
-    found = lora_layers(decoder)
+    found, modules = lora_layers(decoder), dict[str, Any](decoder.named_modules())
     for place in published_places(decoder.shape):
         if not found.keys() & set(place.layers):
             continue
-        layers = [decoder.get_submodule(name) for name in place.layers]
+        scale = next(found[name].scale for name in place.layers if name in found)
+        # A part without small matrices has some of rank 0: its rows keep the length they have.
+        layers = [
+            found.get(name) or LoraLinear(modules[name], rank=0, scale=scale, dora=cfg.dora)
+            for name in place.layers
+        ]
         tensors |= {_PREFIX + place.module + key: t for key, t in _joined(layers).items()}
-        scale = next(layer.scale for layer in layers if isinstance(layer, LoraLinear))
         rank = tensors[_PREFIX + place.module + _A].shape[0]
         target = ".".join(place.module.split(".")[-2:])
         size = rank, scale * (math.sqrt(rank) if cfg.rslora else rank)
@@ -83,21 +87,12 @@ def write_adapter(folder: Path, decoder: Decoder, cfg: Lora, *, base: str) -> No
     save_file(plain, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
 
 
-def _joined(layers: list[nn.Module]) -> dict[str, Tensor]:
+def _joined(layers: list[LoraLinear]) -> dict[str, Tensor]:
     """One adapter that does what those of these layers do, each on its part of the outputs."""
-    a, b, lengths = list[Tensor](), list[Tensor](), list[Tensor]()
-    for layer in layers:
-        assert isinstance(layer, Linear | LoraLinear), f"{type(layer).__name__} has no weight"
-        if isinstance(layer, LoraLinear):
-            a.append(layer.lora_a)
-            b.append(layer.lora_b)
-        else:
-            b.append(layer.weight.new_zeros(layer.weight.shape[0], 0))
-        length = layer.magnitude if isinstance(layer, LoraLinear) else layer.weight.norm(dim=1)
-        lengths += [] if length is None else [length]
-    out = {_A: torch.cat(a), _B: torch.block_diag(*b)}  # type: ignore[no-untyped-call]
-    # Where a part is not adapted, a row keeps the length that it has.
-    return out | ({_LENGTH: torch.cat(lengths)} if len(lengths) == len(layers) else {})
+    b = torch.block_diag(*(layer.lora_b for layer in layers))  # type: ignore[no-untyped-call]
+    out = {_A: torch.cat(tuple(layer.lora_a for layer in layers)), _B: b}
+    lengths = tuple(layer.magnitude for layer in layers if layer.magnitude is not None)
+    return out | ({_LENGTH: torch.cat(lengths)} if lengths else {})
 
 
 def _whole(decoder: Decoder) -> dict[str, nn.Parameter]:

@@ -154,11 +154,8 @@ def attend(
     What no kernel of torch does, bounded scores and dropping by our masks, is written out.
     """
     T, S = q_BHTK.shape[2], k_BGSK.shape[2]
-    groups, scale, cap = (
-        shape.heads // shape.kv_heads,
-        shape.attention_scale,
-        shape.attention_softcap,
-    )
+    scale, cap = shape.attention_scale, shape.attention_softcap
+    groups = shape.heads // shape.kv_heads
     pays = T == S and fused.pays(q_BHTK, grouped=groups > 1 and dropped is None) and cap is None
     plain = not pays and (cap is not None or dropped is not None)
     if plain or (pays and groups > 1):

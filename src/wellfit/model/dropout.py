@@ -53,6 +53,12 @@ def _pool(uniform_P: np.ndarray, rate: float, dtype: torch.dtype, device: str) -
     return (kept_P.to(dtype) / (1 - rate)).to(device)
 
 
+def _offsets(seed: int, step: int, samples_B: np.ndarray, sites: int) -> Tensor:
+    """Where in the pool each sample's window starts at each site, (B, S) int64."""
+    hashed_BS = mix(seed, 0xD21, step, samples_B[:, None], np.arange(sites))
+    return torch.from_numpy((hashed_BS % np.uint64(POOL)).astype(np.int64))
+
+
 class Drop(NamedTuple):
     """The masks of one rate for a forward pass; made by ``DropSource``."""
 
@@ -70,16 +76,13 @@ class DropSource:
     def __init__(
         self, rate: float, *, seed: int, sites: int, window: int, dtype: torch.dtype, device: str
     ) -> None:
-        self.pool_P = _pool(
-            _uniform(mix(seed, 0xD20, np.arange(POOL + window))), rate, dtype, device
-        )
+        uniform_P = _uniform(mix(seed, 0xD20, np.arange(POOL + window)))
+        self.pool_P = _pool(uniform_P, rate, dtype, device)
         self.seed, self.sites, self.device = seed, sites, device
 
     def draw(self, step: int, samples_B: np.ndarray) -> Drop:
         """The masks of these samples at this step."""
-        hashed_BS = mix(self.seed, 0xD21, step, samples_B[:, None], np.arange(self.sites))
-        offsets_BS = (hashed_BS % np.uint64(POOL)).astype(np.int64)
-        return Drop(self.pool_P, torch.from_numpy(offsets_BS).to(self.device))
+        return Drop(self.pool_P, _offsets(self.seed, step, samples_B, self.sites).to(self.device))
 
 
 class Noise(NamedTuple):
@@ -148,29 +151,25 @@ class NoiseSource:
         }
         self.sites = 3 * shape.depth + 3
         self.sites += shape.depth * shape.heads if cfg.dropout.attention else 0
-        self.pools: dict[str, Tensor] = {}
-        if any(rates.values()):
-            self.pools = self._masks(rates)
+        self.pools = self._masks({place: rate for place, rate in rates.items() if rate})
         if cfg.neftune:
             signed = mix(seed, 0xD23, np.arange(POOL + shape.context * shape.width))
             self.pools["noise"] = torch.from_numpy(2 * _uniform(signed) - 1).to(device, dtype)
 
     def _masks(self, rates: dict[str, float]) -> dict[str, Tensor]:
         """A pool for each place that drops something; places of one rate share one."""
+        if not rates:
+            return {}
         cfg, shape = self.cfg, self.shape
         wide = shape.mlp_width if cfg.dropout.mlp else shape.width
         wide = max(wide, shape.context) if cfg.dropout.attention else wide
         uniform_P = _uniform(mix(self.seed, 0xD20, np.arange(POOL + shape.context * wide)))
-        by_rate = {
-            rate: _pool(uniform_P, rate, self.dtype, self.device)
-            for rate in set(rates.values()) - {0.0}
-        }
-        return {place: by_rate[rate] for place, rate in rates.items() if rate}
+        by_rate = {r: _pool(uniform_P, r, self.dtype, self.device) for r in set(rates.values())}
+        return {place: by_rate[rate] for place, rate in rates.items()}
 
     def draw(self, step: int, samples_B: np.ndarray) -> Noise:
         """The masks of these samples at this step."""
-        hashed_BS = mix(self.seed, 0xD21, step, samples_B[:, None], np.arange(self.sites))
-        offsets_BS = torch.from_numpy((hashed_BS % np.uint64(POOL)).astype(np.int64))
+        offsets_BS = _offsets(self.seed, step, samples_B, self.sites)
         gates_BL = None
         if self.cfg.stochastic_depth:
             gates_BL = self._gates(step, samples_B).to(self.device, self.dtype)
@@ -206,10 +205,8 @@ def noise_source(
                 "stochastic_depth and neftune, or change them there"
             ]
         )
-    dropped = cfg.dropout
-    if shape.family == "ngrams" and any(
-        (dropped.mlp, dropped.head, cfg.stochastic_depth, cfg.neftune)
-    ):
+    unfit = (cfg.dropout.mlp, cfg.dropout.head, cfg.stochastic_depth, cfg.neftune)
+    if shape.family == "ngrams" and any(unfit):
         raise ConfigError(
             [
                 "regularize: n-grams are all that there is to drop; write regularize.dropout: "

@@ -29,6 +29,7 @@ ENCODERS = {
     "distilbert": ("dim", "n_layers", "n_heads", "hidden_dim"),
     "modernbert": _USUAL,
 }
+_WHY = "an encoder (BERT and its kin)"
 
 
 class Encoder(nn.Module):
@@ -72,7 +73,7 @@ class Encoder(nn.Module):
         config: Any = self.model.config
         config.update(outputs_config(outputs))
         config.wellfit = {"means": outputs.means, "deviations": outputs.deviations}
-        with quietly(_library()):
+        with quietly(need("transformers", extra="hf", why=_WHY)):
             self.model.save_pretrained(folder)  # type: ignore[operator]
 
 
@@ -108,20 +109,15 @@ def load_encoder(folder: Path, shape: Shape, *, seed: int, weights: bool = True)
 
     Raises ``CheckpointError`` for files that the library does not take.
     """
-    library = _library()
+    library = need("transformers", extra="hf", why=_WHY)
     options = {"num_labels": shape.outputs, "trust_remote_code": False, "local_files_only": True}
+    read = {"use_safetensors": True, "ignore_mismatched_sizes": True}
     kind = library.AutoModelForSequenceClassification
     with quietly(library), torch.random.fork_rng([]):
         torch.manual_seed(seed)
         try:
             if weights:
-                model = kind.from_pretrained(
-                    folder,
-                    use_safetensors=True,
-                    dtype=torch.float32,
-                    ignore_mismatched_sizes=True,
-                    **options,
-                )
+                model = kind.from_pretrained(folder, dtype=torch.float32, **options, **read)
             else:
                 config = library.AutoConfig.from_pretrained(folder, **options)
                 model = kind.from_config(config, dtype=torch.float32)
@@ -130,10 +126,6 @@ def load_encoder(folder: Path, shape: Shape, *, seed: int, weights: bool = True)
                 f"transformers cannot load the encoder in {folder}: {e}. Copy or download it again"
             ) from e
     return Encoder(model, shape)
-
-
-def _library() -> ModuleType:
-    return need("transformers", extra="hf", why="an encoder (BERT and its kin)")
 
 
 @contextmanager

@@ -82,10 +82,9 @@ def explain_shape(cfg: DecoderRecipe, *, vocab: int) -> Resolved:
         )
     if problems:
         raise ConfigError(problems)
-    fixed = {**layout.fixed, "bias": taken["bias"], "mlp": taken["mlp"]}
     shape = Shape(
         **sizes,
-        **fixed,
+        **{**layout.fixed, "bias": taken["bias"], "mlp": taken["mlp"]},
         family=family,
         vocab=vocab,
         depth=cfg.depth,
@@ -101,40 +100,33 @@ def explain_shape(cfg: DecoderRecipe, *, vocab: int) -> Resolved:
 def _sizes(cfg: DecoderRecipe, problems: list[str]) -> tuple[dict[str, Choice], dict[str, Any]]:
     """Width, heads, key-value heads, context, MLP if set: what was chosen, and all of them."""
     choices: dict[str, Choice] = {}
-    width, heads, kv_heads, context = cfg.width, cfg.heads, cfg.kv_heads, cfg.context
-    if width == "auto":
-        choices["width"] = laws.width(cfg.depth, heads=None if heads == "auto" else heads)
-        width = int(choices["width"].value)
-    if heads == "auto":
-        fitting = laws.heads(width, kv_heads=None if kv_heads == "auto" else kv_heads)
+    asked = {"width": cfg.width, "heads": cfg.heads, "kv_heads": cfg.kv_heads}
+    asked |= {"context": cfg.context, "mlp_width": cfg.mlp_width}
+    sizes: dict[str, Any] = {key: value for key, value in asked.items() if value != "auto"}
+
+    def choose(key: str, choice: Choice) -> None:
+        choices[key], sizes[key] = choice, choice.value
+
+    if cfg.width == "auto":
+        choose("width", laws.width(cfg.depth, heads=sizes.get("heads")))
+    if cfg.heads == "auto":
+        fitting = laws.heads(sizes["width"], kv_heads=sizes.get("kv_heads"))
         if fitting is None:
             problems.append(
-                f"model.kv_heads: {kv_heads} does not divide width {width}, so no number of heads "
-                "fits both; write another model.kv_heads, or model.width too"
+                f"model.kv_heads: {cfg.kv_heads} does not divide width {sizes['width']}, so no "
+                "number of heads fits both; write another model.kv_heads, or model.width too"
             )
-            fitting = laws.heads(width, kv_heads=None)
-            kv_heads = "auto"
-        assert fitting is not None, width  # one head always fits
-        choices["heads"] = fitting
-        heads = int(fitting.value)
-    elif width % heads:
-        problems.append(
-            f"model.heads: width {width} does not divide into {heads} heads; "
-            f"write model.width: {heads * max(1, round(width / heads))}, or model.heads: auto"
-        )
-    if kv_heads == "auto":
-        choices["kv_heads"] = laws.kv_heads(heads)
-        kv_heads = heads
-    elif heads % kv_heads:
-        problems.append(
-            f"model.kv_heads: {heads} heads do not divide among {kv_heads} key and value heads; "
-            f"write one of {', '.join(str(n) for n in range(1, heads + 1) if heads % n == 0)}"
-        )
-    if context == "auto":
-        choices["context"] = laws.context(cfg.depth)
-        context = int(choices["context"].value)
-    sizes = {"width": width, "heads": heads, "kv_heads": kv_heads, "context": context}
-    return choices, sizes | ({} if cfg.mlp_width == "auto" else {"mlp_width": cfg.mlp_width})
+            fitting = laws.heads(sizes["width"], kv_heads=None)
+            assert fitting is not None, sizes  # one head always fits
+            sizes["kv_heads"] = fitting.value
+        choose("heads", fitting)
+    if cfg.kv_heads == "auto":
+        choose("kv_heads", laws.kv_heads(sizes["heads"]))
+    if cfg.context == "auto":
+        choose("context", laws.context(cfg.depth))
+    # the recipe refuses numbers of heads that do not divide what was set
+    assert sizes["width"] % sizes["heads"] == 0 == sizes["heads"] % sizes["kv_heads"], sizes
+    return choices, sizes
 
 
 def _knobs(cfg: DecoderRecipe, *, grouped: bool) -> dict[str, Any]:

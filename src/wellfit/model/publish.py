@@ -23,7 +23,7 @@ from wellfit.model.layouts import published_config
 from wellfit.model.ngrams import Ngrams, ngram_config
 from wellfit.model.settings import published_outputs, published_shape
 from wellfit.model.shape import Outputs, Shape
-from wellfit.model.weights import is_derived, published_name, published_weights, take_weights
+from wellfit.model.weights import published_names, published_weights, take_weights
 from wellfit.store import sync_directory
 from wellfit.tokenizer import Tokenizer
 
@@ -201,10 +201,8 @@ def read_weights(folder: Path, decoder: Decoder) -> None:
         try:
             for file in weight_files(folder):
                 handle = stack.enter_context(safe_open(file, framework="pt"))
-                for name in handle.keys():
-                    if not is_derived(name):
-                        full = published_name(described, name)
-                        tensors[full] = partial(handle.get_tensor, name)
+                for full, name in published_names(described, handle.keys()).items():
+                    tensors[full] = partial(handle.get_tensor, name)
             problems = take_weights(decoder, tensors, described=described)
         except (OSError, SafetensorError) as e:
             raise CheckpointError(

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -29,10 +28,10 @@ from wellfit.model.publish import (
     read_config,
     read_outputs,
     read_published,
-    read_shape,
     read_weights,
     weight_files,
 )
+from wellfit.model.settings import published_shape
 from wellfit.model.shape import Pool, Shape
 from wellfit.tokenizer import local_folder
 
@@ -49,9 +48,10 @@ def resolve_model(
 
     Raises ``ConfigError`` with every problem found.
     """
+    usual: Pool = "mean"
     match cfg:
         case DecoderRecipe():
-            found, usual = explain_shape(cfg, vocab=vocab), "mean"
+            found = explain_shape(cfg, vocab=vocab)
         case Pretrained():
             found, usual = _published(cfg, vocab=vocab, outputs=outputs), "last"
             if found.shape.family == "encoder" and pool != "auto":
@@ -62,8 +62,8 @@ def resolve_model(
             assert_never(never)
     if outputs is None:
         return found
-    taken: Pool = ("mean" if usual == "mean" else "last") if pool == "auto" else pool
-    return Resolved(replace(found.shape, outputs=outputs, pool=taken), found.choices)
+    pool = usual if pool == "auto" else pool
+    return Resolved(replace(found.shape, outputs=outputs, pool=pool), found.choices)
 
 
 def _ngrams(cfg: NgramsRecipe, *, vocab: int, outputs: int | None, pool: str) -> Resolved:
@@ -86,18 +86,14 @@ def _ngrams(cfg: NgramsRecipe, *, vocab: int, outputs: int | None, pool: str) ->
 
 def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:
     folder = local_folder(cfg.path)
-    is_encoder = _is_encoder(folder)
-    if is_encoder:
-        shape = encoder_shape(read_config(folder), where=str(folder / CONFIG))
-    else:
-        shape = read_shape(folder)
+    shape = _read_shape(folder)
     problems = []
-    if is_encoder and outputs is None:
+    if shape.family == "encoder" and outputs is None:
         problems.append(
             f"model.path: {cfg.path} is an encoder, which writes no text; "
             "write task.kind: classify or regress, or name a decoder"
         )
-    if is_encoder and cfg.lora is not None:
+    if shape.family == "encoder" and cfg.lora is not None:
         problems.append("model.lora: stands beside decoders only; leave it out for an encoder")
     if vocab > shape.vocab:
         problems.append(
@@ -117,27 +113,29 @@ def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:
     if problems:
         raise ConfigError(problems)
     choices = {"model.path": Choice(str(folder.absolute()), "the same files from anywhere", "")}
-    if cfg.context != "auto":
-        context = cfg.context
-    else:
-        context = min(shape.context, USUAL_CONTEXT)
+    context = shape.context if cfg.context == "auto" else cfg.context
+    if cfg.context == "auto":
+        context = min(context, USUAL_CONTEXT)
         reason = f"it can look back {shape.context} tokens; more than {USUAL_CONTEXT} cost much"
         choices["model.context"] = Choice(context, reason, "config.json")
     return Resolved(replace(shape, context=context, outputs=None), choices)
 
 
-def _is_encoder(folder: Path) -> bool:
-    return read_config(folder).get("model_type") in ENCODERS
+def _read_shape(folder: Path) -> Shape:
+    """The shape of a published decoder or encoder."""
+    config = read_config(folder)
+    shape_of = encoder_shape if config.get("model_type") in ENCODERS else published_shape
+    return shape_of(config, where=str(folder / CONFIG))
 
 
 def read_model(folder: Path) -> Decoder | Encoder | Ngrams:
     """The model in a published directory, ours or anyone's; raises as ``read_published`` does."""
     if read_config(folder).get("model_type") == NGRAMS:
         return _read_ngrams(folder)
-    if not _is_encoder(folder):
+    shape = _read_shape(folder)
+    if shape.family != "encoder":
         return read_published(folder)
     weight_files(folder)
-    shape = encoder_shape(read_config(folder), where=str(folder / CONFIG))
     outputs = read_outputs(folder)
     if outputs is None:
         raise ConfigError(
@@ -183,14 +181,11 @@ def build_model(cfg: Model, shape: Shape, *, seed: int, weights: bool = True) ->
         return Decoder(shape)
     checked_shape(folder)
     decoder = Decoder(shape)
-    with torch.no_grad():
-        read_weights(folder, decoder)
+    read_weights(folder, decoder)
     if decoder.score is not None:
         nn.init.zeros_(decoder.score.weight)
     if cfg.lora is not None:
         add_lora(decoder, cfg.lora, seed=seed)
-        if decoder.score is not None:
-            decoder.score.requires_grad_(True)
     return decoder
 
 

@@ -6,7 +6,7 @@ A map is a list of places that is read both ways, so that what is written can be
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from wellfit.model.decoder import Decoder
 from wellfit.model.shape import Shape
 
 _PLAIN = {torch.float32, torch.float16, torch.bfloat16, torch.float64}
-# Tables that old files carry along; they follow from the settings.
+# Tables that old files carry along.
 _DERIVED = re.compile(r".*\.(attn\.bias|attn\.masked_bias|rotary_emb\.inv_freq)")
 
 
@@ -43,10 +43,6 @@ class Place(NamedTuple):
 
 def published_places(shape: Shape) -> list[Place]:
     """Where every weight of a decoder of this shape lies."""
-    return _places(shape)
-
-
-def _places(shape: Shape) -> list[Place]:
     places = _gpt2_places(shape) if shape.family == "gpt2" else _rope_places(shape)
     if shape.outputs is not None:
         return [*places, Place((SCORE,), SCORE)]
@@ -75,11 +71,11 @@ def _gpt2_places(shape: Shape) -> list[Place]:
 
 
 def _rope_places(shape: Shape) -> list[Place]:
-    plain = not shape.gated
     parts = {f"attention.{name}": f"self_attn.{name}_proj" for name in "qkvo"}
-    parts |= {"mlp.up": "mlp.fc1" if plain else "mlp.up_proj"}
-    parts |= {} if plain else {"mlp.gate": "mlp.gate_proj"}
-    parts |= {"mlp.down": "mlp.fc2" if plain else "mlp.down_proj"}
+    if shape.gated:
+        parts |= {f"mlp.{name}": f"mlp.{name}_proj" for name in ("up", "gate", "down")}
+    else:
+        parts |= {"mlp.up": "mlp.fc1", "mlp.down": "mlp.fc2"}
     names = {f"{a}.weight": f"{b}.weight" for a, b in parts.items()}
     biased = [a for a in parts if shape.bias or (shape.qkv_bias and a.endswith((".q", ".k", ".v")))]
     names |= {f"{a}.bias": f"{parts[a]}.bias" for a in biased}
@@ -105,7 +101,7 @@ def _rope_places(shape: Shape) -> list[Place]:
 def published_weights(decoder: Decoder) -> dict[str, Tensor]:
     """The weights under their published names, on the CPU, contiguous, in float32."""
     own = decoder.state_dict()
-    places = _places(decoder.shape)
+    places = published_places(decoder.shape)
     placed = {name for place in places for name in place.ours}
     assert placed == set(own), f"weights without a place: {sorted(placed ^ set(own))}"
     out = {}
@@ -115,15 +111,14 @@ def published_weights(decoder: Decoder) -> dict[str, Tensor]:
     return out
 
 
-def published_name(shape: Shape, name: str) -> str:
-    """The full name of a weight: GPT-2's first files leave out ``transformer.``."""
-    bare = shape.family == "gpt2" and name.startswith(("wte.", "wpe.", "h.", "ln_f."))
-    return f"transformer.{name}" if bare else name
+def published_names(shape: Shape, found: Iterable[str]) -> dict[str, str]:
+    """The weights among the tensors of a file, by their full names.
 
-
-def is_derived(name: str) -> bool:
-    """Whether a published tensor is a table that follows from the settings, not a weight."""
-    return _DERIVED.fullmatch(name) is not None
+    Tables that follow from the settings are none; GPT-2's first files leave out ``transformer.``.
+    """
+    bare = ("wte.", "wpe.", "h.", "ln_f.") if shape.family == "gpt2" else ()
+    weights = [name for name in found if not _DERIVED.fullmatch(name)]
+    return {f"transformer.{name}" if name.startswith(bare) else name: name for name in weights}
 
 
 def take_weights(
@@ -137,11 +132,9 @@ def take_weights(
     """
     own = decoder.state_dict()
     shape = decoder.shape
-    places, heads = _places(described), set[str]()
-    if shape.outputs is not None and (described.outputs, described.pool) != (
-        shape.outputs,
-        shape.pool,
-    ):
+    places, heads = published_places(described), set[str]()
+    same_head = (described.outputs, described.pool) == (shape.outputs, shape.pool)
+    if shape.outputs is not None and not same_head:
         heads = {HEAD, SCORE}
         places = [place for place in places if place.theirs not in heads]
     elif shape.tied and shape.outputs is None:

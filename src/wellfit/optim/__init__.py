@@ -2,12 +2,10 @@
 
 from wellfit.optim.build import build_optimizers
 from wellfit.optim.clip import NormHistory, clip_gradients, gradient_norm
-from wellfit.optim.muon import Muon, orthogonalize
 from wellfit.optim.optimizers import NamedState, Optimizers
 from wellfit.optim.schedule import lr_scale, steps_of
 
 __all__ = [
-    "Muon",
     "NamedState",
     "NormHistory",
     "Optimizers",
@@ -15,6 +13,5 @@ __all__ = [
     "clip_gradients",
     "gradient_norm",
     "lr_scale",
-    "orthogonalize",
     "steps_of",
 ]

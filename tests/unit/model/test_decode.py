@@ -10,7 +10,8 @@ import torch
 
 from tests.tiny_models import SHAPES, finished_run, random_decoder, random_tokens, tiny_tokenizer
 from wellfit.errors import ConfigError, WellfitError
-from wellfit.model import Cache, generate, generate_batch, read_published
+from wellfit.model import generate, generate_batch, read_published
+from wellfit.model.decoder import Cache
 
 LENGTHS = (3, 7, 3, 1, 7, 3, 12, 3, 7, 30)  # the last is longer than the context of 24
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from wellfit.model import DropSource
-from wellfit.model.dropout import mix
+from wellfit.model.dropout import DropSource, mix
 
 T, D = 16, 32
 SITES = 3

@@ -174,16 +174,6 @@ def test_rotary_positions_want_even_heads(fields, key, advice):
     assert resolve(**fields, position="learned").width == fields["width"]
 
 
-def test_sizes_are_checked_for_callers_without_a_recipe_file():
-    unchecked = Decoder.model_construct(**{**dict(Decoder()), "width": 100, "heads": 7})
-    odd = Decoder.model_construct(**{**dict(Decoder()), "heads": 8, "kv_heads": 3})
-    # what the recipe's own checks let through or never saw
-    with pytest.raises(ConfigError, match=r"width 100 does not divide into 7 heads.*width: 98"):
-        explain_shape(unchecked, vocab=65)
-    with pytest.raises(ConfigError, match="write one of 1, 2, 4, 8"):
-        explain_shape(odd, vocab=65)
-
-
 @pytest.mark.parametrize(
     "fields", [{}, {"norm": "layer"}, {"mlp": "swiglu", "kv_heads": 2}, {"bias": True, "heads": 2}]
 )

@@ -10,7 +10,8 @@ import torch
 
 from tests.tiny_models import SHAPES, random_decoder, random_tokens
 from wellfit.errors import ConfigError, WellfitError
-from wellfit.model import Cache, generate
+from wellfit.model import generate
+from wellfit.model.decoder import Cache
 from wellfit.model.generate import draw, restrict
 
 ALL = {"temperature": 0.9, "top_k": 20, "top_p": 0.9, "seed": 5}

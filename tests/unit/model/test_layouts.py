@@ -9,7 +9,9 @@ import pytest
 
 from tests.tiny_models import SHAPES
 from wellfit.errors import ConfigError
-from wellfit.model import Family, published_config, published_shape
+from wellfit.model import published_shape
+from wellfit.model.layouts import published_config
+from wellfit.model.shape import Family
 
 FAMILIES = [name for name in SHAPES if name in get_args(Family)]
 OF_FAMILY = {family: published_config(SHAPES[family], eos_id=3) for family in FAMILIES}

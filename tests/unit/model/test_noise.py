@@ -10,7 +10,7 @@ import torch
 
 from tests.tiny_models import SHAPES, random_decoder, random_tokens
 from wellfit.config.train import Dropout, Regularize
-from wellfit.model import Noise, NoiseSource, noise_source
+from wellfit.model.dropout import Noise, NoiseSource, noise_source
 
 SHAPE = SHAPES["gpt2"]
 EACH = {place: Regularize(dropout=Dropout(**{place: 0.3})) for place in Dropout.model_fields}
