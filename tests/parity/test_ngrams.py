@@ -6,6 +6,7 @@ import copy
 import math
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ from wellfit.train.state import TrainState
 
 VOCAB, ORDERS, BUCKETS = 37, 3, 1 << 18
 LABELS = Outputs(("no", "so so", "yes"), "single_label_classification")
-CFG = Recipe(orders=ORDERS, buckets=BUCKETS, context=40)
+CFG = Recipe(orders=ORDERS, words=0, buckets=BUCKETS, context=40)
+WORDS = Recipe(orders=ORDERS, words=2, pairs=2, buckets=1 << 21, context=40)
+STARTS = np.arange(VOCAB) % 3 != 1
 
 
 def texts(n: int = 30, seed: int = 1) -> list[list[int]]:
@@ -61,46 +64,76 @@ def model(cfg: Recipe = CFG, *, counted: bool = True, seed: int = 2) -> Ngrams:
     made = build_model(cfg, resolve_model(cfg, vocab=VOCAB, outputs=3).shape, seed=1)
     assert not made.rows.weight.any() and not made.bias.any()  # at first every answer is alike
     if counted:
-        made.count([rows(texts()[:20]), rows(texts()[20:])])
+        made.count([rows(texts()[:20]), rows(texts()[20:])], STARTS)
         torch.manual_seed(seed)
         torch.nn.init.normal_(made.rows.weight)
         torch.nn.init.normal_(made.bias)
     return made
 
 
-def spelled(text: list[int]) -> list[str]:
-    """Tokens, and longer n-grams of the text with its start marked."""
-    words = ["start", *map(str, text)]
-    longer = range(2, ORDERS + 1)
-    grams = [" ".join(words[i : i + n]) for n in longer for i in range(len(words) - n + 1)]
-    return words[1:] + grams
+class Gram(NamedTuple):
+    """An n-gram by name, and where its row is among the features of its text."""
+
+    group: int  # tokens, words, pairs of words
+    at: int
+    column: int
+    name: str
 
 
-def test_it_is_scikit_learns_tfidf_below_a_linear_layer():
+def spelled(text: list[int], cfg: Recipe) -> list[Gram]:
+    """Every n-gram of a text, worked out from lists of its tokens and words."""
+    tokens = ["start", *map(str, text)]
+    found = [
+        Gram(0, at, n - 1, " ".join(tokens[at + 2 - n : at + 2]))
+        for n in range(1, cfg.orders + 1)
+        for at in range(max(0, n - 2), len(text))
+    ]
+    words, ends = ["start"], [-1]
+    for at, token in enumerate(text):
+        if at == 0 or STARTS[token]:
+            words, ends = [*words, str(token)], [*ends, at]
+        else:
+            words[-1], ends[-1] = f"{words[-1]}-{token}", at
+    for k in range(1, len(words)):
+        for n in range(1, min(cfg.words, k + 1) + 1):
+            name = " ".join(words[k + 1 - n : k + 1])
+            found.append(Gram(1, ends[k], cfg.orders + n - 1, f"run {name}"))
+        for first in range(min(k, cfg.pairs + 1) if cfg.pairs else 0):
+            name = f"pair {words[first]} {words[k]}, {first}"
+            found.append(Gram(2, ends[k], cfg.orders + cfg.words + first, name))
+    return found
+
+
+@pytest.mark.parametrize("cfg", [CFG, WORDS], ids=["tokens", "tokens, words and pairs"])
+def test_it_is_scikit_learns_tfidf_of_each_group_below_a_linear_layer(cfg):
     learn = pytest.importorskip("sklearn.feature_extraction.text")
-    ours = model()
-    theirs = learn.TfidfVectorizer(analyzer=spelled, norm="l2", smooth_idf=True).fit(texts())
-    # the row of each n-gram, by what ends where; no two share one
+    ours = model(cfg)
+    # the row of each n-gram; no two share one
     row_of: dict[str, int] = {}
     for text in texts():
-        ids_TN = ours.features(*tensors([text])).ids_BTN[0].tolist()
-        for t, ids in enumerate(ids_TN):
-            for n in range(1, ORDERS + 1):
-                if n <= t + 2:
-                    gram = " ".join(["start", *map(str, text)][t + 2 - n : t + 2])
-                    assert row_of.setdefault(gram, ids[n - 1]) == ids[n - 1]
-    assert len(set(row_of.values())) == len(row_of) == len(theirs.vocabulary_)
-    order = [row_of[gram] for gram in theirs.get_feature_names_out().tolist()]
-    assert np.allclose(ours.idf_F[order], theirs.idf_, rtol=1e-6)
-    wanted = theirs.transform(texts()) @ ours.rows.weight.detach().double().numpy()[order]
-    found = ours.outputs_of(*tensors(texts())).detach().numpy()
-    assert np.allclose(found, wanted + ours.bias.detach().numpy(), rtol=1e-4, atol=1e-5)
+        features, grams = ours.features(*tensors([text])), spelled(text, cfg)
+        assert int(features.real_BTN.sum()) == len(grams)
+        for gram in grams:
+            assert features.real_BTN[0, gram.at, gram.column]
+            row = int(features.ids_BTN[0, gram.at, gram.column])
+            assert row_of.setdefault(gram.name, row) == row
+    assert len(set(row_of.values())) == len(row_of)
+    wanted = ours.bias.detach().double().numpy()
+    for group in range(3 if cfg.words else 1):
+        names = [[g.name for g in spelled(text, cfg) if g.group == group] for text in texts()]
+        theirs = learn.TfidfVectorizer(analyzer=lambda x: x, norm="l2", smooth_idf=True)
+        weights = theirs.fit_transform(names)
+        order = [row_of[gram] for gram in theirs.get_feature_names_out().tolist()]
+        assert np.allclose(ours.idf_F[order], theirs.idf_, rtol=1e-6)
+        wanted = wanted + weights @ ours.rows.weight.detach().double().numpy()[order]
+    found = ours.outputs_of(*tensors(texts(), width=20)).detach().numpy()
+    assert np.allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_by_hand():
-    cfg = Recipe(orders=2, buckets=1000, context=8)
+    cfg = Recipe(orders=2, words=0, buckets=1000, context=8)
     ours = build_model(cfg, resolve_model(cfg, vocab=3, outputs=1).shape, seed=1)
-    ours.count([rows([[0, 1], [0, 0]])])
+    ours.count([rows([[0, 1], [0, 0]])], np.ones(3, dtype=bool))
     common, rare = 1.0, 1 + math.log(3 / 2)  # in both of two texts, in one
     (a, ab), (b, bb) = ours.features(*tensors([[0, 1]])).ids_BTN[0].tolist()
     assert (a, b) == (0, 1) and len({a, b, ab, bb}) == 4 and min(ab, bb) >= 3
@@ -168,6 +201,7 @@ def test_resumed_it_is_to_the_bit_the_run_without_a_break():
     steps(broken, 0, 4)
     resumed.restore(copy.deepcopy(broken.contents()))
     assert torch.equal(resumed.model.idf_F, whole.model.idf_F)  # counted once, and kept
+    assert torch.equal(resumed.model.starts_V, whole.model.starts_V)
     steps(resumed, 4, 9)
     assert torch.equal(resumed.model.rows.weight, whole.model.rows.weight)
     # no pull towards zero on rows that no text touched
@@ -175,8 +209,9 @@ def test_resumed_it_is_to_the_bit_the_run_without_a_break():
     assert far.all()
 
 
-def test_files_read_back_give_the_same_outputs(tmp_path):
-    ours, tokenizer = model(), tiny_tokenizer(separate=True)
+@pytest.mark.parametrize("cfg", [CFG, WORDS], ids=["tokens", "tokens, words and pairs"])
+def test_files_read_back_give_the_same_outputs(cfg, tmp_path):
+    ours, tokenizer = model(cfg), tiny_tokenizer(separate=True)
     outputs = Outputs(("a", "b", "c"), "regression", (1.0, 2.0, 3.0), (0.5, 1.0, 2.0))
     write_published(tmp_path / "model", ours, tokenizer, outputs=outputs)
     found = read_model(tmp_path / "model")

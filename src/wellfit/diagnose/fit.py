@@ -255,6 +255,8 @@ def _undertrained(t: Trajectory) -> Finding | None:
     before, last = _gain_per_tenth(t, LAST_FRAC)
     _, half = _gain_per_tenth(t, HALF_FRAC)
     loss = t.val_loss(-1)
+    if loss == 0:
+        return None  # there is nothing left to gain
     last_frac, half_frac = float(last.mean()) / loss, float(half.mean()) / loss
     if float((last > 0).mean()) >= SURE_FRAC and last_frac > MATTERS_FRAC:
         claim = (
@@ -299,8 +301,8 @@ def _well_fit(t: Trajectory) -> Finding | None:
     best = int(np.argmin([t.val_loss(i) for i in range(len(t.steps))]))
     rise = t.val_change(best, -1)
     limit = FLAT_FRAC * t.val_loss(-1)
-    flat = float((np.abs(gain) < limit).mean())
-    level = float((rise < limit).mean())
+    flat = float((np.abs(gain) <= limit).mean())
+    level = float((rise <= limit).mean())
     if not (flat >= SURE_FRAC and level >= SURE_FRAC):
         return None
     evidence = {

@@ -112,11 +112,12 @@ class Ngrams(nn.Module):
             yield Features(self._row(hash_BT), inside_BT & reaches_T)
 
     def _words(self, tokens_BT: Tensor, inside_BT: Tensor) -> Words:
-        """A word's hash is the sum of those of its tokens, each at its place in the word."""
+        """A word's hash is the sum of its tokens, each multiplied by what its place has drawn."""
         place_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
         begins_BT = self.starts_V[tokens_BT] | (place_T == 0)
         first_BT = torch.where(begins_BT, place_T, 0).cummax(1).values
-        summed_BT = _spread(_joined(tokens_BT, place_T - first_BT, _WORD)).cumsum(1)
+        drawn_BT = _spread(_joined(place_T - first_BT, 0, _WORD)) % _PRIME
+        summed_BT = ((tokens_BT + 1) * drawn_BT % _PRIME).cumsum(1)
         before_BT = F.pad(summed_BT, (1, 0)).gather(1, first_BT)
         ends_BT = F.pad(begins_BT, (0, 1), value=True)[:, 1:] | ~F.pad(inside_BT, (0, 1))[:, 1:]
         index_BT = begins_BT.cumsum(1) - 1

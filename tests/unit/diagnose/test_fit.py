@@ -1,5 +1,7 @@
 """Trajectories whose verdict a person would give at a glance."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -203,3 +205,12 @@ def test_what_cannot_be_compared_is_not_judged() -> None:
     # such as the correlation of a model that says the same number for every text
     found, plain = (verdict(_trajectory(FLAT, FLAT, linear=x)) for x in (undefined, None))
     assert found == plain
+
+
+def test_a_loss_of_nothing_at_all_is_well_fit() -> None:
+    solved = _trajectory(FALLING, FALLING)
+    losses = np.linspace(1, 0, len(FALLING))[:, None].clip(min=0.3)
+    losses[-6:] = 0.0
+    nothing_left = losses * np.full((1, BLOCKS), COUNT)
+    found = verdict(replace(solved, val_nats=nothing_left, train_nats=nothing_left))
+    assert found.code == "well-fit"
