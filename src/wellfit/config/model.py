@@ -124,17 +124,15 @@ class Ngrams(Section):
     kind: Literal["ngrams"] = "ngrams"
     orders: Annotated[Count, Field(examples=[4])] = 4
     """Tokens of the longest n-grams; all shorter ones count too."""
-    words: Annotated[CountOrZero, Field(examples=[2])] = 2
+    words: Annotated[CountOrZero, Field(examples=[2])] = 0
     """Words of the longest runs of whole words; 0 is none.
 
     A word begins with a token that begins with anything but a letter or digit, such as a space.
+    Worth trying, like pairs, where texts are questions.
     """
     pairs: Annotated[CountOrZero, Field(examples=[2])] = 0
-    """How many of a text's first words are paired with every word after them; 0 is none.
-
-    Worth trying where a text is a question.
-    """
-    buckets: Annotated[Count, Field(examples=[524288])] = 524_288
+    """How many of a text's first words are paired with every word after them; 0 is none."""
+    buckets: Annotated[Count, Field(examples=[262144])] = 262_144
     """Rows for all n-grams but single tokens, which share them by a hash."""
     context: Annotated[Count, Field(examples=[1024])] = 1024
     """The longest text; data.long says what becomes of a longer one.  Units: tokens."""

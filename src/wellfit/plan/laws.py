@@ -116,8 +116,8 @@ def rates(recipe: Recipe, shape: Shape) -> dict[str, Choice]:
     """Learning rates and weight decay of the chosen optimizer, where they are auto."""
     optim, measured = recipe.optim, "LOG.md, 2026-11-21"
     if isinstance(recipe.model, Ngrams) and optim.kind == "sgd":
-        rate = 2.0 if isinstance(recipe.task, Classify) else 0.5
-        reason = "the best of a few for n-grams: 2 and 3 for classes, a half for numbers"
+        rate = 4.0 if isinstance(recipe.task, Classify) else 1.0
+        reason = "the best of a few for n-grams: 3 to 10 for classes, 1 for numbers"
         found = {"lr": Choice(rate, reason, measured)}
     elif isinstance(optim, Muon):
         rate = round(0.02 * math.sqrt(192 / shape.width), 6)

@@ -177,7 +177,7 @@ def _said(job: Job) -> str:
     why = {line.key: f" ({line.reason})" for line in job.explained}
     sizes = f"{n.family} decoder, depth {n.depth}, width {n.width}"
     if n.family == "ngrams":
-        sizes = f"n-grams of up to {n.width} tokens and {n.words} words in {n.buckets} buckets"
+        sizes = f"n-grams of up to {n.width} tokens, {n.words} words in {n.buckets} buckets"
     return (
         f"{sizes}, context {n.context}, "
         f"{job.recipe.train.precision} on {job.machine.summary()}{why.get('train.precision', '')}"
