@@ -144,7 +144,7 @@ def test_what_was_trained_is_written_whole_with_names_and_tokenizer(published, t
     write_published(run / "model", encoder, tokenizer, outputs=outputs, replace=True)
     report = export_run(run, "hf", tmp_path / "out")
     # exported as it is
-    assert report.checked[0] == f"{len(same)} tensors read back equal"
+    assert report.checked[0] == f"{len(same)} tensors read back equal bit for bit"
     exported = read_model(tmp_path / "out").state_dict()
     assert all(torch.equal(v, same[k]) for k, v in exported.items())
 
