@@ -150,8 +150,8 @@ def _make_alone(work: _Work, folder: Path) -> dict[str, Any]:
         except DataError:  # what was begun with data that cannot be read is of no use to anyone
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        for name in _WORKING:
-            (partial / name).unlink(missing_ok=True)
+        for left in (*(partial / name for name in _WORKING), *partial.glob(".*.tmp")):
+            left.unlink(missing_ok=True)  # the latter of processes that were killed
         partial.rename(folder)
         sync_directory(folder.parent)
         return manifest

@@ -68,21 +68,13 @@ def _refuse_what_has_no_class(model: Decoder | Encoder | Ngrams, folder: Path) -
     """Raise ``ConfigError`` for what no class of transformers computes."""
     shape = model.shape
     if isinstance(model, Ngrams):
-        raise ConfigError(
-            [
-                f"transformers has no class for n-grams. Use {folder} with wellfit, or train "
-                "with model.kind: decoder or pretrained"
-            ]
-        )
+        use = f"Use {folder} with wellfit, or train with model.kind: decoder or pretrained"
+        raise ConfigError([f"transformers has no class for n-grams. {use}"])
     labelled = isinstance(model, Decoder) and shape.outputs is not None
     if labelled and (shape.pool != "last" or shape.family == "nanochat"):
-        raise ConfigError(
-            [
-                "no class of transformers computes this model: its labels are read from the "
-                f"{shape.pool} of a {shape.family}. Use it with wellfit, or train "
-                "one with task.pool: last and another model.family"
-            ]
-        )
+        why = f"its labels are read from the {shape.pool} of a {shape.family}"
+        use = "Use it with wellfit, or train one with task.pool: last and another model.family"
+        raise ConfigError([f"no class of transformers computes this model: {why}. {use}"])
 
 
 def probe_text(tokenizer: Tokenizer, *, context: int) -> str:

@@ -13,10 +13,10 @@ from safetensors import safe_open
 
 from wellfit.errors import MissingExtra, RunError, need
 from wellfit.export.hf import ExportReport, class_for, difference_between, logits_of, probe_text
-from wellfit.model import Decoder, read_adapter, read_published
+from wellfit.model import read_adapter, read_published
 from wellfit.model.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from wellfit.model.encoder import quietly
-from wellfit.model.publish import read_json, read_weights, staged
+from wellfit.model.publish import read_json, staged
 from wellfit.store import RunDir
 from wellfit.tokenizer import load_tokenizer
 
@@ -48,8 +48,7 @@ def _check(run: RunDir, folder: Path, base: Path) -> tuple[list[str], float | No
     """What was compared, and the largest difference of a logit between peft and us."""
     merged, tokenizer = read_published(run.model), load_tokenizer(run.model)
     shape = merged.shape
-    decoder = Decoder(shape)
-    read_weights(base, decoder)
+    decoder = read_published(base, shape)
     read_adapter(folder, decoder)
     ids = tokenizer.encode(probe_text(tokenizer, context=shape.context)).astype("int64")
     tokens_BT = torch.from_numpy(ids[: shape.context])[None]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from wellfit.config import Lora
 from wellfit.errors import CheckpointError, ConfigError
 from wellfit.model.decoder import Decoder
 from wellfit.model.lora import LoraLinear, freeze, lora_layers, put_beside
-from wellfit.model.publish import read_json, write_json
+from wellfit.model.publish import read_json, reading, write_json
 from wellfit.model.weights import Place, published_places
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -121,12 +120,8 @@ def read_adapter(folder: Path, decoder: Decoder) -> None:
     """
     settings = read_json(folder / ADAPTER_CONFIG)
     _refuse_what_is_not_read(settings, folder / ADAPTER_CONFIG)
-    try:
+    with reading(f"the weights of the adapter in {folder}"):
         left = load_file(folder / ADAPTER_WEIGHTS)
-    except (OSError, SafetensorError) as e:
-        raise CheckpointError(
-            f"the adapter in {folder} cannot be read: {e}. Copy or download it again"
-        ) from e
     freeze(decoder, embeddings=False)
     for place in published_places(decoder.shape):
         if f"{_PREFIX}{place.module}{_A}" in left and place.layers:

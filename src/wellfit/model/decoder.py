@@ -136,9 +136,8 @@ def segment_mask(segments_BT: Tensor, dtype: torch.dtype) -> Tensor:
     Padding is a segment like any other, so that no row of scores is empty.
     """
     hidden_BTT = (segments_BT[:, :, None] == segments_BT[:, None]).tril().logical_not()
-    return hidden_BTT.new_zeros(hidden_BTT.shape, dtype=dtype).masked_fill(
-        hidden_BTT, float("-inf")
-    )[:, None]
+    seen_BTT = hidden_BTT.new_zeros(hidden_BTT.shape, dtype=dtype)
+    return seen_BTT.masked_fill(hidden_BTT, float("-inf"))[:, None]
 
 
 def attend(
@@ -241,10 +240,7 @@ class MLP(nn.Module):
             case "gelu":
                 hidden_BTF = F.gelu(hidden_BTF, approximate="tanh")
             case "relu2":
-                if hidden_BTF.device.type == "cpu":
-                    hidden_BTF = fused.relu_squared(hidden_BTF)
-                else:
-                    hidden_BTF = F.relu(hidden_BTF).square()
+                hidden_BTF = fused.relu_squared(hidden_BTF)
             case never:
                 assert_never(never)
         if drop is not None:

@@ -199,20 +199,14 @@ def noise_source(
     ``ConfigError`` for others.
     """
     if shape.family == "encoder" and cfg.disturbs:
+        what = "an encoder drops at the rates of its config.json; leave out dropout,"
         raise ConfigError(
-            [
-                "regularize: an encoder drops at the rates of its config.json; leave out dropout, "
-                "stochastic_depth and neftune, or change them there"
-            ]
+            [f"regularize: {what} stochastic_depth and neftune, or change them there"]
         )
     unfit = (cfg.dropout.mlp, cfg.dropout.head, cfg.stochastic_depth, cfg.neftune)
     if shape.family == "ngrams" and any(unfit):
-        raise ConfigError(
-            [
-                "regularize: n-grams are all that there is to drop; write regularize.dropout: "
-                "one number, and leave out stochastic_depth and neftune"
-            ]
-        )
+        what = "n-grams are all that there is to drop; write regularize.dropout: one number,"
+        raise ConfigError([f"regularize: {what} and leave out stochastic_depth and neftune"])
     if shape.family != "encoder" and not cfg.disturbs:
         return None
     return NoiseSource(cfg, shape, seed=seed, dtype=dtype, device=device)

@@ -1,6 +1,6 @@
 """Text from a decoder, one token at a time.
 
-Dims: R rows (one here), T time, V vocabulary.
+Dims: R rows, T time, V vocabulary.
 
 The draw of a token is a pure function of (seed, position in the text), so a text that is cut
 and continued goes on as if it had not been cut.

@@ -118,10 +118,8 @@ def target_layers(decoder: Decoder, targets: str | tuple[str, ...]) -> list[str]
     unknown = [word for word in asked if word not in means]
     if unknown or not asked:
         said = ", ".join(map(repr, unknown)) or "nothing"
-        family = decoder.shape.family
-        raise ConfigError(
-            [f"model.lora.targets: {family} has no layer {said}; write some of {' '.join(means)}"]
-        )
+        what = f"{decoder.shape.family} has no layer {said}; write some of {' '.join(means)}"
+        raise ConfigError([f"model.lora.targets: {what}"])
     chosen = set[str]().union(*(means[word] for word in asked))
     count = len(decoder.blocks)
     return [f"blocks.{i}.{name}" for i in range(count) for name in inner if name in chosen]

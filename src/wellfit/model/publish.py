@@ -58,15 +58,15 @@ def write_files(
     outputs: Outputs | None = None,
 ) -> None:
     """The files of model and tokenizer, into a directory that exists."""
-    if isinstance(model, Encoder):
-        assert outputs is not None, "an encoder gives labels or numbers"
-        model.save(folder, outputs)
-    elif isinstance(model, Ngrams):
-        assert outputs is not None, "n-grams give labels or numbers"
-        write_json(folder / CONFIG, ngram_config(model.shape, outputs))
-        save_file(model.state_dict(), folder / WEIGHTS, metadata={"format": "pt"})
-    else:
+    if isinstance(model, Decoder):
         write_model(folder, model, eos_id=tokenizer.eos_id, outputs=outputs)
+    else:
+        assert outputs is not None, f"{type(model).__name__} gives labels or numbers"
+        if isinstance(model, Encoder):
+            model.save(folder, outputs)
+        else:
+            write_json(folder / CONFIG, ngram_config(model.shape, outputs))
+            save_file(model.state_dict(), folder / WEIGHTS, metadata={"format": "pt"})
     tokenizer.save(folder, labelled=outputs is not None)
 
 
@@ -149,8 +149,11 @@ def _put_in_place(folder: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read_published(folder: Path) -> Decoder:
+def read_published(folder: Path, shape: Shape | None = None) -> Decoder:
     """The decoder in a published directory, ours or anyone's, in float32.
+
+    With ``shape`` it is of that one, which may have a shorter context and a head of its own, whose
+    weights are left open.
 
     Only settings that our decoder can be are read, and only safetensors: other formats of
     weights can run code when they are opened.
@@ -158,13 +161,19 @@ def read_published(folder: Path) -> Decoder:
     Raises ``ConfigError`` for settings that are not supported, ``CheckpointError`` for weights
     that are missing, unexpected, of another shape or damaged, all of them named.
     """
-    decoder = Decoder(checked_shape(folder))
+    described = _read_shape(folder)
+    held_bytes = sum(file.stat().st_size for file in weight_files(folder))
+    if described.matmul_parameters > held_bytes:  # before a wrong number asks for all the memory
+        raise CheckpointError(
+            f"{folder / CONFIG} describes {described.matmul_parameters} weights, and the files "
+            f"beside it hold {held_bytes} bytes. Copy or download them again"
+        )
+    decoder = Decoder(shape or described)
     read_weights(folder, decoder)
     return decoder
 
 
-def read_shape(folder: Path) -> Shape:
-    """The shape of the decoder in a published directory.  Raises ``ConfigError``."""
+def _read_shape(folder: Path) -> Shape:
     return published_shape(read_config(folder), where=str(folder / CONFIG))
 
 
@@ -181,35 +190,27 @@ def read_config(folder: Path) -> dict[str, Any]:
     return read_json(folder / CONFIG)
 
 
-def checked_shape(folder: Path) -> Shape:
-    """The shape of a published decoder, when its files can hold the weights of it."""
-    shape = read_shape(folder)
-    held_bytes = sum(file.stat().st_size for file in weight_files(folder))
-    if shape.matmul_parameters > held_bytes:  # before a wrong number asks for all the memory
-        raise CheckpointError(
-            f"{folder / CONFIG} describes {shape.matmul_parameters} weights, and the files beside "
-            f"it hold {held_bytes} bytes. Copy or download them again"
-        )
-    return shape
-
-
 def read_weights(folder: Path, decoder: Decoder) -> None:
     """Fill a decoder with the weights of a published directory (see ``take_weights``)."""
-    described = read_shape(folder)
-    with ExitStack() as stack:
+    described = _read_shape(folder)
+    with reading(f"the weights in {folder}"), ExitStack() as stack:
         tensors: dict[str, Callable[[], Tensor]] = {}
-        try:
-            for file in weight_files(folder):
-                handle = stack.enter_context(safe_open(file, framework="pt"))
-                for full, name in published_names(described, handle.keys()).items():
-                    tensors[full] = partial(handle.get_tensor, name)
-            problems = take_weights(decoder, tensors, described=described)
-        except (OSError, SafetensorError) as e:
-            raise CheckpointError(
-                f"the weights in {folder} cannot be read: {e}. Copy or download them again"
-            ) from e
+        for file in weight_files(folder):
+            handle = stack.enter_context(safe_open(file, framework="pt"))
+            for full, name in published_names(described, handle.keys()).items():
+                tensors[full] = partial(handle.get_tensor, name)
+        problems = take_weights(decoder, tensors, described=described)
     if problems:
         raise CheckpointError(f"the weights in {folder} do not fit: " + "; ".join(problems))
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Errors of tensor files as ``CheckpointError``, which says what cannot be read."""
+    try:
+        yield
+    except (OSError, SafetensorError) as e:
+        raise CheckpointError(f"{what} cannot be read: {e}. Copy or download them again") from e
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -82,10 +82,8 @@ def published_shape(config: Mapping[str, Any], *, where: str = "config.json") ->
     named = ours.get("model_type") or config.get("model_type")
     family = next((f for f in LAYOUTS if f == named), None)
     if family is None:
-        known = ", ".join(LAYOUTS)
-        raise ConfigError(
-            [f"{where}: model_type: {named!r} is not supported; wellfit reads {known}"]
-        )
+        what = f"{named!r} is not supported; wellfit reads {', '.join(LAYOUTS)}"
+        raise ConfigError([f"{where}: model_type: {what}"])
     read, layout = Settings(config, where), LAYOUTS[family]
     outputs = published_outputs(config, where=where)
     wanted = [layout.architecture]

@@ -118,12 +118,3 @@ class Shape:
         mlp = self.width * self.mlp_width * (3 if self.gated else 2)
         head = self.vocab if self.outputs is None else self.outputs
         return self.depth * (attention + mlp) + self.width * head
-
-    def training_flops(self, context: int | None = None) -> float:
-        """FLOPs of forward and backward per token: 6 per matmul weight, plus attention.
-
-        Attention is counted causal, as it is computed: 6 * depth * heads * head_dim * context
-        (half of PaLM's 12, arXiv:2204.02311 appendix B).
-        """
-        length = context or self.context
-        return 6.0 * self.matmul_parameters + 6.0 * self.depth * self.heads * self.head_dim * length

@@ -24,11 +24,9 @@ from wellfit.model.lora import add_lora
 from wellfit.model.ngrams import NGRAMS, Ngrams, ngram_shape, read_ngram_shape
 from wellfit.model.publish import (
     CONFIG,
-    checked_shape,
     read_config,
     read_outputs,
     read_published,
-    read_weights,
     weight_files,
 )
 from wellfit.model.settings import published_shape
@@ -86,8 +84,9 @@ def _ngrams(cfg: NgramsRecipe, *, vocab: int, outputs: int | None, pool: str) ->
 
 def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:
     folder = local_folder(cfg.path)
-    shape = _read_shape(folder)
-    problems = []
+    config, where = read_config(folder), str(folder / CONFIG)
+    shape_of = encoder_shape if config.get("model_type") in ENCODERS else published_shape
+    shape, problems = shape_of(config, where=where), []
     if shape.family == "encoder" and outputs is None:
         problems.append(
             f"model.path: {cfg.path} is an encoder, which writes no text; "
@@ -121,35 +120,21 @@ def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:
     return Resolved(replace(shape, context=context, outputs=None), choices)
 
 
-def _read_shape(folder: Path) -> Shape:
-    """The shape of a published decoder or encoder."""
-    config = read_config(folder)
-    shape_of = encoder_shape if config.get("model_type") in ENCODERS else published_shape
-    return shape_of(config, where=str(folder / CONFIG))
-
-
 def read_model(folder: Path) -> Decoder | Encoder | Ngrams:
     """The model in a published directory, ours or anyone's; raises as ``read_published`` does."""
-    if read_config(folder).get("model_type") == NGRAMS:
-        return _read_ngrams(folder)
-    shape = _read_shape(folder)
-    if shape.family != "encoder":
+    config, where = read_config(folder), str(folder / CONFIG)
+    if config.get("model_type") not in (NGRAMS, *ENCODERS):
         return read_published(folder)
-    weight_files(folder)
-    outputs = read_outputs(folder)
+    files, outputs = weight_files(folder), read_outputs(folder)
     if outputs is None:
-        raise ConfigError(
-            [f"{folder} holds an encoder that was not trained for labels; name a language model"]
-        )
-    return load_encoder(folder, replace(shape, outputs=len(outputs.names)), seed=0)
-
-
-def _read_ngrams(folder: Path) -> Ngrams:
-    outputs = read_outputs(folder)
-    assert outputs is not None, f"{folder} has no outputs"
-    model = Ngrams(read_ngram_shape(read_config(folder), outputs, where=str(folder / CONFIG)))
+        what = "holds an encoder that was not trained for labels; name a language model"
+        raise ConfigError([f"{folder} {what}"])
+    if config["model_type"] != NGRAMS:
+        shape = encoder_shape(config, where=where)
+        return load_encoder(folder, replace(shape, outputs=len(outputs.names)), seed=0)
+    model = Ngrams(read_ngram_shape(config, outputs, where=where))
     try:
-        model.load_state_dict(load_file(weight_files(folder)[0]))
+        model.load_state_dict(load_file(files[0]))
     except (OSError, SafetensorError, RuntimeError) as e:
         raise CheckpointError(
             f"the weights in {folder} do not fit: {e}. Copy or download them again"
@@ -179,9 +164,7 @@ def build_model(cfg: Model, shape: Shape, *, seed: int, weights: bool = True) ->
         return load_encoder(folder, shape, seed=seed, weights=weights)
     if not weights and cfg.lora is None:
         return Decoder(shape)
-    checked_shape(folder)
-    decoder = Decoder(shape)
-    read_weights(folder, decoder)
+    decoder = read_published(folder, shape)
     if decoder.score is not None:
         nn.init.zeros_(decoder.score.weight)
     if cfg.lora is not None:

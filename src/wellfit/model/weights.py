@@ -6,7 +6,7 @@ A map is a list of places that is read both ways, so that what is written can be
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -41,71 +41,60 @@ class Place(NamedTuple):
         return self.theirs.rpartition(".")[0]
 
 
+# How other tools call our layers; those of a block without where it stands.
+_GPT2 = {
+    "embed": "transformer.wte",
+    "positions": "transformer.wpe",
+    "blocks": "transformer.h",
+    "norm_attention": "ln_1",
+    **{f"attention.{name}": "attn.c_attn" for name in "qkv"},
+    "attention.o": "attn.c_proj",
+    "norm_mlp": "ln_2",
+    "mlp.up": "mlp.c_fc",
+    "mlp.down": "mlp.c_proj",
+    "norm": "transformer.ln_f",
+}
+_ROPE = {
+    "embed": "model.embed_tokens",
+    "blocks": "model.layers",
+    "norm_attention": "input_layernorm",
+    **{f"attention.{name}": f"self_attn.{name}_proj" for name in "qkvo"},
+    **{f"attention.norm_{name}": f"self_attn.{name}_norm" for name in "qk"},
+    "norm_mlp": "post_attention_layernorm",
+    **{f"mlp.{name}": f"mlp.{name}_proj" for name in ("up", "gate", "down")},
+    "norm": "model.norm",
+}
+_WITHOUT_GATE = {"mlp.up": "mlp.fc1", "mlp.down": "mlp.fc2"}
+_POST_NORM = {
+    "norm_attention_out": "post_attention_layernorm",
+    "norm_mlp": "pre_feedforward_layernorm",
+    "norm_mlp_out": "post_feedforward_layernorm",
+}
+
+
 def published_places(shape: Shape) -> list[Place]:
     """Where every weight of a decoder of this shape lies."""
-    places = _gpt2_places(shape) if shape.family == "gpt2" else _rope_places(shape)
-    if shape.outputs is not None:
-        return [*places, Place((SCORE,), SCORE)]
-    return places + ([] if shape.tied else [Place(("head.weight",), HEAD)])
-
-
-def _gpt2_places(shape: Shape) -> list[Place]:
-    def both(ours: Sequence[str], theirs: str, transposed: bool = False) -> list[Place]:
-        weight = Place(tuple(f"{name}.weight" for name in ours), f"{theirs}.weight", transposed)
-        return [weight, Place(tuple(f"{name}.bias" for name in ours), f"{theirs}.bias")]
-
-    places = [
-        Place(("embed.weight",), "transformer.wte.weight"),
-        Place((POSITIONS,), "transformer.wpe.weight"),
+    names = {"head": "lm_head", "score": "score", **(_GPT2 if shape.family == "gpt2" else _ROPE)}
+    names |= {} if shape.gated or shape.family == "gpt2" else _WITHOUT_GATE
+    names |= _POST_NORM if shape.post_norm else {}
+    with torch.device("meta"):
+        own = Decoder(shape).state_dict()
+    places: dict[str, list[str]] = {}
+    for name in own:
+        layer, _, kind = name.rpartition(".")
+        first, *block = layer.split(".", 2)  # of a block its number, and what it is there
+        theirs = [names[first], *block[:1], *(names[inner] for inner in block[1:]), kind]
+        places.setdefault(".".join(theirs), []).append(name)
+    return [
+        Place(tuple(ours), theirs, transposed=".c_" in theirs and theirs.endswith(".weight"))
+        for theirs, ours in places.items()
     ]
-    for i in range(shape.depth):
-        at, there = f"blocks.{i}", f"transformer.h.{i}"
-        places += both([f"{at}.norm_attention"], f"{there}.ln_1")
-        places += both([f"{at}.attention.{name}" for name in "qkv"], f"{there}.attn.c_attn", True)
-        places += both([f"{at}.attention.o"], f"{there}.attn.c_proj", True)
-        places += both([f"{at}.norm_mlp"], f"{there}.ln_2")
-        places += both([f"{at}.mlp.up"], f"{there}.mlp.c_fc", True)
-        places += both([f"{at}.mlp.down"], f"{there}.mlp.c_proj", True)
-    places += both(["norm"], "transformer.ln_f")
-    return places
-
-
-def _rope_places(shape: Shape) -> list[Place]:
-    parts = {f"attention.{name}": f"self_attn.{name}_proj" for name in "qkvo"}
-    if shape.gated:
-        parts |= {f"mlp.{name}": f"mlp.{name}_proj" for name in ("up", "gate", "down")}
-    else:
-        parts |= {"mlp.up": "mlp.fc1", "mlp.down": "mlp.fc2"}
-    names = {f"{a}.weight": f"{b}.weight" for a, b in parts.items()}
-    biased = [a for a in parts if shape.bias or (shape.qkv_bias and a.endswith((".q", ".k", ".v")))]
-    names |= {f"{a}.bias": f"{parts[a]}.bias" for a in biased}
-    if shape.norm_gain:
-        names["norm_attention.weight"] = "input_layernorm.weight"
-        names["norm_mlp.weight"] = "post_attention_layernorm.weight"
-        if shape.post_norm:
-            names["norm_attention_out.weight"] = "post_attention_layernorm.weight"
-            names["norm_mlp.weight"] = "pre_feedforward_layernorm.weight"
-            names["norm_mlp_out.weight"] = "post_feedforward_layernorm.weight"
-        if shape.qk_norm:
-            names |= {f"attention.norm_{n}.weight": f"self_attn.{n}_norm.weight" for n in "qk"}
-    ends = {"embed.weight": "model.embed_tokens.weight"}
-    ends |= {"norm.weight": "model.norm.weight"} if shape.norm_gain else {}
-    inner = [
-        Place((f"blocks.{i}.{ours}",), f"model.layers.{i}.{theirs}")
-        for i in range(shape.depth)
-        for ours, theirs in names.items()
-    ]
-    return [Place((ours,), theirs) for ours, theirs in ends.items()] + inner
 
 
 def published_weights(decoder: Decoder) -> dict[str, Tensor]:
     """The weights under their published names, on the CPU, contiguous, in float32."""
-    own = decoder.state_dict()
-    places = published_places(decoder.shape)
-    placed = {name for place in places for name in place.ours}
-    assert placed == set(own), f"weights without a place: {sorted(placed ^ set(own))}"
-    out = {}
-    for place in places:
+    own, out = decoder.state_dict(), {}
+    for place in published_places(decoder.shape):
         tensor = torch.cat([own[name].detach().cpu().float() for name in place.ours])
         out[place.theirs] = (tensor.T if place.transposed else tensor).contiguous()
     return out

@@ -150,6 +150,7 @@ class Ledger:
         self.record.evaluation(val)
         self.event("evaluated", state.step, train_loss=train.loss, val_loss=val.loss)
         values = {f"val/{name}": m["value"] for name, m in val.metrics.items()}
+        values["tokens"] = float(state.tokens_seen)  # a verdict's epochs must not hang on the clock
         self.record.series(state.step, {k: v for k, v in values.items() if v is not None})
         self._live = replace(self._live, step=state.step, val_loss=val.loss)
         telling = most_telling(self.job.recipe.task.kind, list(val.metrics))
