@@ -95,6 +95,20 @@ def test_the_last_weights_are_published_only_where_the_recipe_wants_them(text, t
     assert not _same(_published(tmp_path / "best"), _published(tmp_path / "last"))
 
 
+def test_a_verdict_counts_what_was_seen_to_the_step_at_which_it_stopped(text, tmp_path) -> None:
+    view = _run(
+        text, tmp_path / "run", stop__patience=2, evaluate__every="2 steps",
+        optim={"kind": "adamw", "lr": 3.0}, schedule__kind="constant",
+    )  # fmt: skip
+    (stopped,) = view.events("early-stop")
+    assert stopped.step < 20
+    # however few of a second's steps the slower series held: every step sees as much
+    summary = view.summary()
+    per_step = summary["tokens_seen"] / stopped.step
+    assert per_step == BASE["train.batch"] * BASE["model.context"]
+    assert summary["verdict"]["evidence"]["epochs"] == summary["epochs"]
+
+
 def test_a_plateau_lowers_the_rate_and_says_so(text, tmp_path) -> None:
     schedule = {"kind": "plateau", "patience": 1, "factor": 0.1, "warmup": 0, "threshold": 0.5}
     view = _run(
