@@ -127,6 +127,7 @@ def test_a_task_goes_from_a_file_to_a_report(task: str, tmp_path: Path) -> None:
     # its speed counts what its loss is of
     per = LOSS_UNITS[task].partition(" per ")[2]
     assert f"{per.split()[-1]}s_per_s" in found.json and f"{per}s/s" in done.err
+    assert f"loss, {LOSS_UNITS[task]}" in done.out
     looks = [e.loss for e in read_run(run).evaluations("val") if e.basis == "fixed blocks"]
     assert looks[-1] < 0.9 * looks[0]
     scored, told = typed("eval", run, "--json").json, typed("eval", run).out
@@ -138,6 +139,9 @@ def test_a_task_goes_from_a_file_to_a_report(task: str, tmp_path: Path) -> None:
     said = typed("sample", run, "red cat dog 1", "--tokens", "8", "--temperature", "0")
     # and it answers
     assert said.code == 0 and said.out.strip(), said.err
+    if task in ("classify", "regress"):
+        # as its published model does, without the run
+        assert typed("sample", run / "model", "red cat dog 1").out == said.out
     report = (run / "report.html").read_text()
     assert task in report
 

@@ -10,7 +10,7 @@ from wellfit.checkpoint import committed, load, newest_verified
 from wellfit.config import Recipe
 from wellfit.data import Labels, Prepared
 from wellfit.errors import CheckpointError, RunError
-from wellfit.model import build_model, read_model
+from wellfit.model import build_model, read_model, read_outputs
 from wellfit.plan import model_of
 from wellfit.report import NoScreen
 from wellfit.store import RunDir
@@ -52,11 +52,20 @@ def open_model(target: Path) -> Opened:
             labels = Labels(tuple(said["names"]), said["several"], means, deviations)
         return Opened(read_model(run.model), load_tokenizer(run.model), 0, recipe, labels)
     if (target / "config.json").is_file():
-        return Opened(read_model(target), load_tokenizer(target))
+        return Opened(read_model(target), load_tokenizer(target), labels=_published(target))
     raise RunError(
         f"{target} is neither a run (it holds no run.db) nor a model (it holds no config.json). "
         "List runs with: wellfit runs ls"
     )
+
+
+def _published(folder: Path) -> Labels | None:
+    """What the outputs of a published model mean."""
+    found = read_outputs(folder)
+    if found is None:
+        return None
+    several = found.problem == "multi_label_classification"
+    return Labels(found.names, several, found.means, found.deviations)
 
 
 def open_again(path: Path) -> Again:

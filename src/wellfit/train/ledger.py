@@ -20,7 +20,7 @@ from wellfit.report.measures import most_telling
 from wellfit.store import Evaluation, Record, Sample, Status, read_run
 from wellfit.store.record import EventKind
 from wellfit.train.job import Job
-from wellfit.train.learn import loss_unit_of
+from wellfit.train.learn import loss_unit_of, unit_of
 from wellfit.train.state import TrainState
 from wellfit.train.step import StepRecord
 from wellfit.units import per_second
@@ -70,7 +70,7 @@ class Ledger:
             "baselines": dict(job.baselines.losses),
             "mark": job.baselines.mark,
             "mark_losses": job.baselines.mark_losses.tolist(),
-            "unit": self._live.unit,
+            "unit": unit_of(self.job.recipe.task),
             "task": job.recipe.task.kind,
         }
         for key, value in facts.items():
