@@ -112,7 +112,7 @@ def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Codin
         raise TokenizerError(
             f"the text {empty[:40]!r} has not one token in this tokenizer. Leave it out"
         )
-    tokens, parts = laid(ids, sizes, how.before, how.after)
+    tokens, parts = _laid(ids, sizes, how.before, how.after)
     found = {"tokens": tokens, "starts": np.cumsum(totals) - totals, "places": places}
     if isinstance(how.task, (config.Classify, config.Regress)):
         return {**found, "labels": _numbers(examples, how)}
@@ -122,7 +122,7 @@ def coded(examples: Sequence[Example], places: npt.NDArray[np.int64], how: Codin
     return {**found, "learned": learned}
 
 
-def laid(
+def _laid(
     ids: npt.NDArray[Any], sizes: npt.NDArray[np.int64], before: Sequence[int], after: Sequence[int]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int8]]:
     """The ids of texts with those that come before and after; and which part each of all is of.

@@ -9,7 +9,7 @@ import numpy as np
 
 from wellfit.config import Data
 from wellfit.data.chat import Dress
-from wellfit.data.coding import Arrays, Coding, coded, laid
+from wellfit.data.coding import Arrays, Coding, coded
 from wellfit.data.documents import CODES, OUT, TEXT, Table, documents
 from wellfit.data.examples import Form
 from wellfit.data.reading import OnRead, place_in
@@ -141,9 +141,8 @@ def _tokens_of(
     ids, lengths = tokenizer.encode_joined([part.piece.text for part in parts])
     if separate:
         assert tokenizer.eos_id is not None, tokenizer.kind
-        ends = np.fromiter((part.piece.ends for part in parts), np.int64, len(parts))
-        sizes = np.stack([np.zeros_like(lengths), lengths, ends], axis=1)
-        ids, _ = laid(ids, sizes, (), [tokenizer.eos_id])
+        ends = np.fromiter((part.piece.ends for part in parts), np.bool_, len(parts))
+        ids = np.insert(ids, np.cumsum(lengths)[ends], tokenizer.eos_id)
         lengths = lengths + ends
     begins = np.fromiter((part.begins for part in parts), np.bool_, len(parts))
     return {"tokens": ids, "starts": (np.cumsum(lengths) - lengths)[begins]}

@@ -164,16 +164,21 @@ def _documents(
     records: Iterable[Record], text_of: Callable[[Any], str], max_line: int
 ) -> Iterator[Piece]:
     """The pieces of the text of each record; bad where it is not such as UTF-8 can write."""
-    for record in records:
+    short = min(PIECE_CHARS, max_line)
+    for number, found, value in records:
         try:
-            text = text_of(record.sound())
-            check_text(text, max_line)
+            if isinstance(found, Bad):
+                raise found
+            text = text_of(found)
+            if len(text) > short or not text.isascii() or "\0" in text:  # else sound, at a glance
+                check_text(text, max_line)
         except Bad as bad:
-            yield bad_piece(record.number, bad)
+            yield bad_piece(number, bad)
             continue
-        *pieces, last = _cut_up(text)
-        yield from (Piece(piece, False, record.number, record.value) for piece in pieces)
-        yield Piece(last, True, record.number, record.value)
+        if len(text) > PIECE_CHARS:
+            *pieces, text = _cut_up(text)
+            yield from (Piece(piece, False, number, value) for piece in pieces)
+        yield Piece(text, True, number, value)
 
 
 def _cut_up(text: str) -> list[str]:

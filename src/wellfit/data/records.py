@@ -88,17 +88,21 @@ def written_out(wanted: Phrase, found: Mapping[str, Any]) -> str:
     parts = []
     for words, column in wanted.blanks:
         value = "" if column is None else found[column]
-        if not isinstance(value, str):
-            is_number = isinstance(value, int) or (
-                isinstance(value, float) and math.isfinite(value)
-            )
-            if wanted.is_column or not is_number:
-                hint = "" if value is None else f". To write a number out: '{{{column}}}'"
-                story = f"there is {shown(value)} where the text of {column!r} should be{hint}"
-                raise Bad("no text", story)
+        if isinstance(value, str):
+            if wanted.is_column:
+                return value
+        elif wanted.is_column or not _is_number(value):
+            hint = "" if value is None else f". To write a number out: '{{{column}}}'"
+            story = f"there is {shown(value)} where the text of {column!r} should be{hint}"
+            raise Bad("no text", story)
+        else:
             value = json.dumps(value)
         parts += [words, value]
     return "".join(parts)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def shown(value: Any) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Timer
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from wellfit.errors import DataError
@@ -77,28 +75,22 @@ class Renderer:
     def _ask(self, request: Mapping[str, Any], where: str) -> Any:
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None
-        end_s, parts = time.monotonic() + WALL_S, [b""]
+        said, end = b"", Timer(WALL_S, process.kill)
+        end.start()
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-            while not parts[-1].endswith(b"\n"):
-                left_s = max(0.0, end_s - time.monotonic())
-                if not select.select([process.stdout], [], [], left_s)[0]:
-                    raise TimeoutError
-                parts.append(os.read(process.stdout.fileno(), 1 << 20))
-                if not parts[-1]:
-                    raise BrokenPipeError
-        except TimeoutError:
-            raise self._too_much(f"{WALL_S} s", where) from None
-        except BrokenPipeError:
-            is_late = process.wait() == -signal.SIGXCPU
-            limit = f"{CPU_S} s of processor time" if is_late else format_bytes(MEMORY_BYTES)
-            raise self._too_much(limit, where) from None
-        return json.loads(b"".join(parts))
-
-    def _too_much(self, limit: str, where: str) -> DataError:
+            said = process.stdout.readline()
+        except BrokenPipeError:  # it has ended
+            pass
+        finally:
+            end.cancel()
+        if said.endswith(b"\n"):
+            return json.loads(said)
+        limits = {-signal.SIGKILL: f"{WALL_S} s", -signal.SIGXCPU: f"{CPU_S} s of processor time"}
+        limit = limits.get(process.wait(), format_bytes(MEMORY_BYTES))
         self.close()
-        return DataError(
+        raise DataError(
             f"the chat template took more than {limit} on the conversations from {where} on. "
             "Another template: task.template=chatml, or the path of a Jinja file"
         )

@@ -44,20 +44,10 @@ def separated_records(
 
     Raises ``DataError`` when there is no such column: that is no fault of a single record.
     """
-    lines, header = _table_lines(file, data, on_read), None
-    csv.field_size_limit(max(data.max_line, 1 << 17))  # of the whole process; 131,072 by default
-    if file.format == "csv":
-        rows = csv.reader(lines, strict=True)
-    else:
-        rows = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    while True:
-        number = rows.line_num + 1
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as e:  # the reader goes on with the next line
-            yield Record(number, Bad("not csv", _NOT_CSV.format(e)))
+    header = None
+    for number, row in _rows(file, data, on_read):
+        if isinstance(row, Bad):
+            yield Record(number, row)
             continue
         if not row or row == [""]:
             continue
@@ -65,13 +55,32 @@ def separated_records(
             header = _header(file, row, asked)
             if header.named:
                 continue
-        least = header.width if header.named else 1 + max(header.places.values())
-        if len(row) < least or (header.named and len(row) > least):
-            story = f"{len(row)} fields, and the first row of the file has {header.width}"
+        n, places = len(row), header.places
+        if n != header.width and (header.named or n <= max(places.values())):
+            story = f"{n} fields, and the first row of the file has {header.width}"
             yield Record(number, Bad("wrong number of fields", story))
-        else:
-            found = {name: row[at] for name, at in header.places.items()}
-            yield picked(number, found, asked)
+            continue
+        found = {name: row[at] for name, at in places.items()}
+        yield Record(number, found, found[asked.split] if asked.split is not None else None)
+
+
+def _rows(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[tuple[int, list[str] | Bad]]:
+    """Rows, each with the number of the line where it begins."""
+    lines = _table_lines(file, data, on_read)
+    if file.format == "tsv":
+        for number, line in enumerate(lines, 1):
+            yield number, line.rstrip("\r\n").split("\t")
+        return
+    csv.field_size_limit(max(data.max_line, 1 << 17))  # of the whole process; 131,072 by default
+    reader = csv.reader(lines, strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            yield number, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as e:  # the reader goes on with the next line
+            yield number, Bad("not csv", _NOT_CSV.format(e))
 
 
 def _table_lines(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[str]:
