@@ -21,7 +21,6 @@ from wellfit.tokenizer import Marked, Tokenizer, encode_marked, ends_of_text, fr
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 """What goes to the files of a split, by their kind."""
 
-
 _SHOWN = 20
 
 
@@ -212,12 +211,9 @@ def labels_of(
 def class_counts(split: Split, labels: Labels) -> npt.NDArray[np.int64]:
     """How many examples of a split have each label.  Shapes: (n_classes,)."""
     assert split.labels is not None
-    counts: npt.NDArray[np.int64]
     if labels.several:
-        counts = split.labels.sum(axis=0, dtype=np.int64)
-    else:
-        counts = np.bincount(split.labels[:, 0].astype(np.int64), minlength=len(labels.names))
-    return counts
+        return np.asarray(split.labels.sum(axis=0, dtype=np.int64))
+    return np.bincount(split.labels[:, 0].astype(np.int64), minlength=len(labels.names))
 
 
 def _check_classes(labels: Labels, splits: Mapping[str, Split]) -> None:
