@@ -53,6 +53,7 @@ class Trajectory:
     recipe: Mapping[str, Any]  # as dotted keys, so that advice can name values to type
     mark: str = "bigram"  # the baseline to pass
     unit: str = "nats"  # of the losses
+    chosen_step: int | None = None  # of the weights that were measured whole, and are published
     linear: Mapping[str, Any] | None = None  # the linear baseline on all of val, if there is one
 
     def times(self, key: str, factor: float) -> dict[str, Any]:
@@ -221,8 +222,8 @@ def _overfit(t: Trajectory) -> Finding | None:
         f"Overfit since step {since}: from there val rose by {rise.mean():.3f} {t.unit} while "
         f"train fell by {-train.mean():.3f}.",
         evidence,
-        f"The chosen model is the one of step {since}. More text helps most; else add dropout, "
-        "a smaller model or fewer steps.",
+        f"The chosen model is the one of step {t.chosen_step}. More text helps most; else add "
+        "dropout, a smaller model or fewer steps.",
         {"regularize.dropout": 0.1, "train.budget": f"{since} steps"},
         _confidence(min(rising, falling)),
         "Goodfellow et al., Deep Learning, 5.2",

@@ -17,6 +17,7 @@ def trajectory(view: RunView) -> Trajectory:
     diverged = view.events("diverged")
     stopped = view.events("early-stop")
     recipe = flat_recipe(view.resolved())
+    whole = [e for e in view.evaluations("val") if e.basis == "full split"]
     return Trajectory(
         steps=np.array(steps, dtype=np.int64),
         train_nats=_nats(by_split["train"], steps),
@@ -26,6 +27,7 @@ def trajectory(view: RunView) -> Trajectory:
         mark=str(facts["mark"]),
         mark_losses=np.array(facts["mark_losses"], dtype=np.float64),
         unit=loss_unit(facts, recipe.get("task.loss.kind")).split(" per ")[0],
+        chosen_step=whole[-1].checkpoint_step if whole else None,
         linear=facts.get("outcomes", {}).get("val", {}).get("linear"),
         steps_total=int(facts["steps_total"]),
         early_stopped=bool(stopped),
