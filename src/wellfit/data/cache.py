@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 import platformdirs
 
 from wellfit.errors import DataError
+from wellfit.store import sync_directory
 
 _POLL_S = 0.2
 MANIFEST = "manifest.json"
@@ -61,6 +63,17 @@ def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
                 on_wait()
                 time.sleep(_POLL_S)
         yield
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Write a file that is either there whole or not at all; of one killed, nothing adds up."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+    sync_directory(path.parent)
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

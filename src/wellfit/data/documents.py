@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit.config import Data
+from wellfit.data.cache import write_synced
 from wellfit.data.characters import Characters
 from wellfit.data.examples import Form
 from wellfit.data.formats import pieces_of
@@ -25,7 +26,6 @@ from wellfit.data.reading import OnRead
 from wellfit.data.records import Example, Piece
 from wellfit.data.sources import Sources, SplitName, several
 from wellfit.errors import DataError
-from wellfit.store import write_text_atomic
 
 TEXT, EMPTY, BAD = range(3)
 TRAIN, VAL, TEST, OUT, UNASKED = range(5)
@@ -122,7 +122,7 @@ def scan(
         with path.open("wb") as out:
             pieces = documents(sources, data, on_read, form=form)
             out.writelines(_rows(pieces, sources, data, noticed, characters=characters))
-        write_text_atomic(done, json.dumps(vars(noticed)))
+        write_synced(done, json.dumps(vars(noticed)))
     noticed = Noticed(**json.loads(done.read_text(encoding="utf-8")))
     if not path.stat().st_size:
         raise DataError("the files hold not a single record. Check data.path")

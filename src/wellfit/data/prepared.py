@@ -28,7 +28,7 @@ from wellfit.data.split import assign, whole
 from wellfit.data.stream import Labels, Split
 from wellfit.data.vocabulary import round_trip, tokenizer_for
 from wellfit.errors import DataError
-from wellfit.store import sync_directory, write_text_atomic
+from wellfit.store import sync_directory
 from wellfit.tokenizer import Tokenizer, load_tokenizer, local_folder
 from wellfit.tokenizer.tokenizer import TEMPLATE
 
@@ -188,7 +188,7 @@ def _make(work: _Work, folder: Path) -> dict[str, Any]:
     manifest["audit"] = audit_of(corpus, tokenizer, splits, shards.characters(), came_back)
     if how is not None:
         manifest["audit"]["examples"] = examples_audit(corpus, how, splits, labels)
-    write_text_atomic(folder / cached.MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    cached.write_synced(folder / cached.MANIFEST, json.dumps(manifest, indent=1) + "\n")
     return manifest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from wellfit.data.cache import cache_folder, key_of, locked, read_manifest
+from wellfit.data.cache import cache_folder, key_of, locked, read_manifest, write_synced
 
 
 def test_the_folder_is_the_users_own_unless_one_is_named(tmp_path, monkeypatch):
@@ -43,7 +43,7 @@ def test_a_lock_is_waited_for(tmp_path):
 
 def test_a_manifest_is_believed_while_the_sizes_are_right(tmp_path):
     (tmp_path / "a").write_bytes(b"12345")
-    (tmp_path / "manifest.json").write_text('{"files": {"a": 5}}')
+    write_synced(tmp_path / "manifest.json", '{"files": {"a": 5}}')
     assert read_manifest(tmp_path) == {"files": {"a": 5}}
     (tmp_path / "a").write_bytes(b"1234")
     # cut off by a full disk, say
