@@ -54,21 +54,18 @@ class Reporter:
 
     def stage(self, stage: Stage) -> OnRead:
         """Begin a stage; the function it returns is told of bytes as they are read."""
-        self._tell(Progress(stage, 0, self._total))
         done = 0
 
         def on_read(n_bytes: int) -> None:
             nonlocal done
             done += n_bytes
-            if time.monotonic() - self._told_s >= _TOLD_EVERY_S:
-                self._tell(Progress(stage, min(done, self._total), self._total))
+            if not done or time.monotonic() - self._told_s >= _TOLD_EVERY_S:
+                self._told_s = time.monotonic()
+                if self._listener is not None:
+                    self._listener(Progress(stage, min(done, self._total), self._total))
 
+        on_read(0)
         return on_read
-
-    def _tell(self, progress: Progress) -> None:
-        self._told_s = time.monotonic()
-        if self._listener is not None:
-            self._listener(progress)
 
 
 class Bad(Exception):

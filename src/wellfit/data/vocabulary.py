@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import assert_never
 
@@ -61,17 +61,11 @@ def _train_texts(
     share = min(1.0, MOST_BPE_BYTES / max(1, n_bytes))
     marked = re.compile("|".join(map(re.escape, marks)))
     train = (part.piece.text for part in parts_of(corpus, on_read) if part.split == "train")
-    for text in _spread(train, share):
-        yield from marked.split(text) if marks else (text,)
-
-
-def _spread(texts: Iterable[str], share: float) -> Iterator[str]:
-    """An even share of the texts, the first one among them."""
     taken = 0.0
-    for number, text in enumerate(texts):
+    for number, text in enumerate(train):
         if number * share >= taken:
             taken += 1
-            yield text
+            yield from marked.split(text) if marks else (text,)
 
 
 def bytes_of_train(corpus: Corpus) -> int:
