@@ -12,25 +12,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from tests.tiny_models import SHAPES, random_decoder, tiny_tokenizer
-from wellfit.cli.main import main
+from tests.typed import Answer, typed
 from wellfit.config import Stop
 from wellfit.model import Outputs, write_published
-
-
-class Answer(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
 
 SMALL = [
     "model.depth=2", "model.width=32", "model.context=32", "train.batch=8", "train.threads=1",
@@ -40,19 +28,8 @@ SMALL = [
 
 
 @pytest.fixture
-def wellfit(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Answer]:
-    """Type a command; it runs in this process, which has torch loaded already."""
-
-    def typed(*words: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["wellfit", *map(str, words)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capsys.readouterr()
-        return Answer(int(left.value.code or 0), out, err)
-
+def wellfit() -> Callable[..., Answer]:
+    """A way to type a command."""
     return typed
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
 from tests.corpora import write, write_jsonl
 from tests.meta.source_tree import ROOT
-from wellfit.cli.main import main
+from tests.typed import typed
 from wellfit.store import read_run
 
 SMALL = [
@@ -25,30 +21,6 @@ SMALL = [
 ]  # fmt: skip
 COLOURS = "red blue green black white".split()
 THINGS = "cat dog bird tree house boat car hat".split()
-
-
-class Answer(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-def typed(*words: object) -> Answer:
-    """Type a command; it runs in this process, which has torch loaded already."""
-    out, err, before = io.StringIO(), io.StringIO(), sys.argv
-    sys.argv = ["wellfit", *map(str, words)]
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-    except SystemExit as left:
-        return Answer(int(left.code or 0), out.getvalue(), err.getvalue())
-    finally:
-        sys.argv = before
-    raise AssertionError("a command ends in an exit code")
 
 
 def pairs(n: int) -> list[tuple[str, str]]:

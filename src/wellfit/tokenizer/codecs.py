@@ -171,7 +171,7 @@ class LibraryCodec:
             if continues:
                 starts[at] = not token.startswith(continues)
             elif by_bytes:
-                starts[at] = of_byte[token[0]]
+                starts[at] = of_byte.get(token[:1], True)
             else:
                 starts[at] = not token[:1].isalnum()
         return starts

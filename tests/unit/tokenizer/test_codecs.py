@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tokenizers
 
+from wellfit.tokenizer import byte_tokenizer, char_tokenizer
 from wellfit.tokenizer.codecs import byte_characters, library_codec
 
 
@@ -37,3 +38,47 @@ def test_byte_characters_are_those_of_the_library():
     # their order is that of bytes, their set the library's own alphabet
     assert sorted(byte_characters()) == sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     assert byte_characters()[ord(" ")] == "\u0120"
+
+
+def test_words_start_where_the_library_cuts_them():
+    text = "Who wrote unfathomable Hamlet , a na\u00efve play of 1601 ?"
+    library = tokenizers.Tokenizer(tokenizers.models.BPE())
+    library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=275, initial_alphabet=alphabet, show_progress=False
+    )
+    library.train_from_iterator([text, " , ? , ? , ? , ?"], trainer)
+    starts = library_codec(library.to_str()).starts_of_words()
+    found = library.encode(text)
+    words = found.word_ids
+    cuts = [a != b for a, b in zip(words, words[1:], strict=False)]
+    assert len(words) > 20  # tokens smaller than words
+    assert starts[found.ids[1:]].tolist() == cuts
+
+
+def test_words_start_at_pieces_without_a_mark_and_at_special_tokens():
+    vocab = {"[UNK]": 0, "play": 1, "##ing": 2, "##s": 3}
+    library = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocab, unk_token="[UNK]"))
+    library.add_special_tokens(["[UNK]", "[SEP]"])
+    assert library_codec(library.to_str()).starts_of_words().tolist() == [
+        True, True, False, False, True,
+    ]  # fmt: skip
+    # a byte-level vocabulary may hold what is no byte
+    decoder = tokenizers.decoders.ByteLevel()
+    odd = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "\u2581b": 1, "\u0120c": 2}, []))
+    odd.decoder = decoder
+    assert library_codec(odd.to_str()).starts_of_words().tolist() == [False, True, True]
+
+
+def test_characters_and_bytes_start_words_unless_they_are_letters_or_digits():
+    chars = char_tokenizer(["a 1\u00e9?"], separate=True)
+    starts = chars.starts_of_words()
+    # its last token is the end of a text
+    assert {c: bool(starts[chars.encode(c)[0]]) for c in "a 1\u00e9?"} == {
+        "a": False, " ": True, "1": False, "\u00e9": False, "?": True,
+    } and starts[chars.eos_id]  # fmt: skip
+    made = byte_tokenizer(separate=False)
+    assert made.starts_of_words()[made.encode("a \u00e91?")].tolist() == [
+        False, True, False, False, False, True,
+    ]  # fmt: skip
