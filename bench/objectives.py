@@ -30,6 +30,7 @@ from wellfit.objectives import linear_cross_entropy
 N, D, V = 2048, 768, 50_257
 
 Way = Callable[[Tensor, Tensor, Tensor], Tensor]
+Sizes = tuple[int, int, int]
 
 
 def plain(hidden_ND: Tensor, weight_VD: Tensor, targets_N: Tensor) -> Tensor:
@@ -69,31 +70,32 @@ WAYS: dict[str, Way] = {
 }
 
 
-def drawn() -> tuple[Tensor, Tensor, Tensor]:
+def drawn(sizes: Sizes = (N, D, V)) -> tuple[Tensor, Tensor, Tensor]:
     """The inputs of every way."""
     draw = torch.Generator().manual_seed(1)
-    hidden_ND = torch.randn(N, D, generator=draw).bfloat16().requires_grad_()
-    weight_VD = (torch.randn(V, D, generator=draw) * 0.02).requires_grad_()
-    return hidden_ND, weight_VD, torch.randint(V, (N,), generator=draw)
+    n, d, v = sizes
+    hidden_ND = torch.randn(n, d, generator=draw).bfloat16().requires_grad_()
+    weight_VD = (torch.randn(v, d, generator=draw) * 0.02).requires_grad_()
+    return hidden_ND, weight_VD, torch.randint(v, (n,), generator=draw)
 
 
 def once(way: Way, inputs: tuple[Tensor, Tensor, Tensor]) -> float:
     """Seconds of one forward and backward pass."""
     inputs[0].grad = inputs[1].grad = None
     start = time.perf_counter()
-    (way(*inputs) / N).backward()
+    (way(*inputs) / len(inputs[0])).backward()
     return time.perf_counter() - start
 
 
-def extra_bytes(name: str) -> int:
+def extra_bytes(name: str, sizes: Sizes) -> int:
     """Peak resident memory that one pass adds, in a process of its own."""
-    code = f"from bench.objectives import print_extra; print_extra({name!r})"
+    code = f"from bench.objectives import print_extra; print_extra({name!r}, {sizes!r})"
     return int(subprocess.check_output([sys.executable, "-c", code], text=True).split()[-1])
 
 
-def print_extra(name: str) -> None:
+def print_extra(name: str, sizes: Sizes) -> None:
     """The other side of ``extra_bytes``."""
-    inputs = drawn()
+    inputs = drawn(sizes)
     # threads, kernels and (where compiled) code exist before the first look, at little memory
     few = (inputs[0][:64].detach().requires_grad_(), inputs[1], inputs[2][:64])
     once(WAYS["plain"], few)
@@ -114,9 +116,9 @@ def _status(field: str) -> int:
     raise LookupError(field)
 
 
-def measure(names: list[str], rounds: int) -> dict[str, dict[str, Any]]:
+def measure(names: list[str], rounds: int, sizes: Sizes = (N, D, V)) -> dict[str, dict[str, Any]]:
     """Seconds, ratio to plain and peak memory of each way; a slow way runs once."""
-    inputs = drawn()
+    inputs = drawn(sizes)
     first = {name: once(WAYS[name], inputs) for name in names}  # warm, and not counted
     first = {name: once(WAYS[name], inputs) for name in names}
     often = [name for name in names if first[name] < 5 * first["plain"]]
@@ -131,7 +133,7 @@ def measure(names: list[str], rounds: int) -> dict[str, dict[str, Any]]:
         rows[name] = {
             "seconds": _quartiles(times),
             "ratio": _quartiles(ratios),
-            "extra_bytes": extra_bytes(name),
+            "extra_bytes": extra_bytes(name, sizes),
         }
     return rows
 

@@ -1,0 +1,155 @@
+"""What all measurements share: where they ran, how they are summed up, and how they are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from wellfit.plan import this_machine
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+class Spread(NamedTuple):
+    """The middle of several measurements, and between what half of them lie."""
+
+    low: float
+    mid: float
+    high: float
+    n: int
+
+    def text(self, unit: str = "") -> str:
+        """``0.52 s (0.51 to 0.55)``."""
+        inside = f" ({_short(self.low)} to {_short(self.high)})" if self.n > 1 else ""
+        return f"{_short(self.mid)}{unit}{inside}"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Quartiles of some measurements."""
+    if len(values) < 2:
+        return Spread(values[0], values[0], values[0], len(values))
+    low, mid, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(low, mid, high, len(values))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+class Row(NamedTuple):
+    """One figure of ours against one that it is held to."""
+
+    name: str
+    ours: Spread
+    theirs: Spread | None
+    ratio: float  # as the bar counts it
+    bar: str  # "at least 0.5", or "" for a row that none is set for
+    unit: str = ""
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bar is met; None where there is none."""
+        if not self.bar:
+            return None
+        how, _, number = self.bar.rpartition(" ")
+        return self.ratio >= float(number) if how == "at least" else self.ratio <= float(number)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        sides = {"ours": self.ours._asdict(), "theirs": self.theirs and self.theirs._asdict()}
+        return {**self._asdict(), **sides, "met": self.met}
+
+    def text(self) -> str:
+        """As a line to read."""
+        met = {True: "met", False: "MISSED", None: ""}[self.met]
+        theirs = f" against {self.theirs.text(self.unit)}" if self.theirs else ""
+        bar = f"; bar: {self.bar}" if self.bar else ""
+        note = f"  ({self.note})" if self.note else ""
+        return (
+            f"{self.name}: {self.ours.text(self.unit)}{theirs}: {self.ratio:.3g}{bar} {met}{note}"
+        )
+
+
+def in_turn(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each way, A B A B, so that whatever disturbs the machine disturbs all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            t0 = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - t0)
+    return seconds
+
+
+def matmul_ceiling(threads: int) -> dict[str, float]:
+    """TFLOP/s of square products of this machine, the best of five, by dtype and size."""
+    torch.set_num_threads(threads)
+    found = {}
+    for dtype in (torch.bfloat16, torch.float32):
+        for n in (512, 1024, 2048):
+            a, b = (torch.randn(n, n).to(dtype) for _ in range(2))
+            a @ b
+            best = min(in_turn({"": lambda a=a, b=b: a @ b}, 5)[""])  # type: ignore[misc]
+            found[f"{str(dtype).removeprefix('torch.')} {n}"] = 2 * n**3 / best / 1e12
+    return found
+
+
+def about(threads: int) -> dict[str, Any]:
+    """Where and with what something was measured."""
+    machine = this_machine()
+    return {
+        "machine": machine.summary(),
+        "lscpu": _said("lscpu"),
+        "gpu": _said("nvidia-smi", "-L"),
+        "threads": threads,
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "build": torch.__config__.show(),
+        "commit": _said("git", "rev-parse", "--short", "HEAD").strip(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _said(*words: str) -> str:
+    try:
+        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return ""
+
+
+def keep(name: str, content: dict[str, Any]) -> Path:
+    """Write a result beside the others; one of the same name is replaced."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    return path
+
+
+def run(command: list[str], folder: Path = ROOT, *, threads: int | None = None) -> str:
+    """What a command prints; ends this program with what went wrong where it fails."""
+    more = {"OMP_NUM_THREADS": str(threads)} if threads else {}
+    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    env = {**os.environ, "PYTHONPATH": paths, **more}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=env)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def run_json(command: list[str], folder: Path = ROOT) -> dict[str, Any]:
+    """The JSON that a command prints last."""
+    found: dict[str, Any] = json.loads(run(command, folder).splitlines()[-1])
+    return found
