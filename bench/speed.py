@@ -244,16 +244,22 @@ def _first_step(bench: Bench) -> float:
         text = Path(folder) / "text.txt"
         text.write_text("".join(f"{i * i} is the square of {i}.\n\n" for i in range(2000)))
         words = [f"data.path={text}", "train.budget=1 step", "model.depth=1", "tokenizer.kind=byte"]
-        words += [f"data.cache={folder}", f"train.threads={bench.threads}", "evaluate.sample=null"]
+        words += [
+            "data.document=paragraph",
+            f"data.cache={folder}",
+            f"train.threads={bench.threads}",
+            "evaluate.sample=null",
+        ]
         recipe = Path(folder) / "recipe.yaml"
         recipe.write_text("preset: quick\n")
         t0 = time.time()
-        run = Path(folder) / "run"
+        where = Path(folder) / "run"
         run(
-            [sys.executable, "-m", "wellfit", "train", str(recipe), *words, "--run", str(run)], ROOT
+            [sys.executable, "-m", "wellfit", "train", str(recipe), *words, "--run", str(where)],
+            ROOT,
         )
-        view = read_run(run)
-        (began,) = view.events("began")
+        view = read_run(where)
+        (began,) = view.events("started")
         began_s = datetime.fromisoformat(began.at).timestamp()
         return began_s - t0 + float(view.series("elapsed_s").values[0])
 
