@@ -68,6 +68,8 @@ def build_example_run(path: Path, *, kind: str = "well-fit", seed: int = 1) -> R
         return _build_task_run(path, kind, rng)
     run = RunDir.create(path)
     _write_files(run)
+    run.profile.write_text(json.dumps(PROFILE))
+    run.trace.touch()
     with locked(run):
         first = Record.open(run, from_step=0)
         _write_facts(first)
@@ -449,6 +451,61 @@ def _explained(section: dict, prefix: str = "") -> list[dict]:
 
 
 EXPLAINED = _explained(RECIPE)
+
+
+def _profile(parts: dict[str, dict[str, float]], operations: list[tuple[str, str, str]]) -> dict:
+    """A profile whose parts take these milliseconds for each kind; its operations a tenth each."""
+    spent = [(part, kind, ms) for part, kinds in parts.items() for kind, ms in kinds.items()]
+    total = sum(ms for _, _, ms in spent)
+
+    def row(ms: float, **named: str) -> dict:
+        return {**named, "s": ms / 1000, "frac": ms / total, "calls": float(round(ms))}
+
+    def rows(place: int, field: str) -> list[dict]:
+        sums: dict[str, float] = {}
+        for found in spent:
+            sums[found[place]] = sums.get(found[place], 0.0) + found[2]
+        return [row(sums[key], **{field: key}) for key in sorted(sums, key=lambda key: -sums[key])]
+
+    kinds = rows(1, "kind")
+    return {
+        "steps": [6, 7, 8, 9, 10], "device": "cpu", "unprofiled_step_s": 0.97 * total / 1000,
+        "step_s": total / 1000, "parts": rows(0, "part"), "kinds": kinds,
+        "matrix_products_frac": next(k["frac"] for k in kinds if k["kind"] == "matrix products"),
+        "kinds_by_part": [row(ms, part=part, kind=kind) for part, kind, ms in spent],
+        "operations": [
+            row(total / 10, operation=name, shapes=shapes, kind=kind)
+            for name, shapes, kind in operations
+        ],
+        "peak_memory_bytes": 1_204_224_000,
+    }  # fmt: skip
+
+
+PROFILE = _profile(
+    {
+        "data": {"data": 0.7},
+        "forward": {
+            "matrix products": 28.1, "attention": 4.3, "norms": 3.9, "activation": 2.2,
+            "dropout": 1.4, "embedding": 0.3, "loss": 1.7, "elementwise": 4.1, "copies": 2.6,
+            "dispatch": 2.9, "other": 0.008,
+        },
+        "backward": {
+            "matrix products": 55.4, "attention": 6.8, "norms": 5.0, "activation": 3.1,
+            "dropout": 1.1, "embedding": 0.6, "loss": 1.2, "elementwise": 6.2, "copies": 3.4,
+            "fused": 4.4, "dispatch": 3.8,
+        },
+        "gradients": {"gradients": 2.5},
+        "optimizer": {"optimizer": 17.6},
+        "step": {"dispatch": 0.4},
+    },
+    [
+        ("aten::mm", "4096x256, 256x1024", "matrix products"),
+        ("aten::bmm", "64x128x128, 64x128x64", "matrix products"),
+        ("graph_0_cpp_fused__softmax__softmax_backward_data_add_expand_ge_gelu_mul_0", "", "fused"),
+        ("Optimizer.step#Muon.step", "", "optimizer"),
+        ("CausalAttention", "32x4x128x64, 32x4x128x64, 32x4x128x64", "attention"),
+    ],
+)  # fmt: skip
 
 ENVIRONMENT = {
     "machine": {

@@ -19,6 +19,7 @@ from tests.tiny_models import SHAPES, random_decoder, tiny_tokenizer
 from tests.typed import Answer, typed
 from wellfit.config import Stop
 from wellfit.model import Outputs, write_published
+from wellfit.store import read_run
 
 SMALL = [
     "model.depth=2", "model.width=32", "model.context=32", "train.batch=8", "train.threads=1",
@@ -88,8 +89,6 @@ def test_training_beats_counting_and_shows_every_promised_key(trained: Path, wel
 
 
 def test_the_test_split_is_looked_at_once(trained: Path) -> None:
-    from wellfit.store import read_run
-
     assert len(read_run(trained).events("looked-at-test")) == 1
 
 
@@ -115,8 +114,6 @@ def test_eval_gives_the_loss_that_training_recorded(trained: Path, wellfit) -> N
 
 
 def test_a_later_look_at_test_is_written_down(recipe: Path, tmp_path: Path, wellfit) -> None:
-    from wellfit.store import read_run
-
     run = tmp_path / "r"
     assert wellfit("train", recipe, *SMALL, "train.budget=4 steps", "--run", run).code == 0
     assert wellfit("eval", run, "--split", "test", "--json").code == 0
@@ -199,6 +196,38 @@ def test_a_directory_that_holds_a_run_is_not_taken_again(
     assert f"wellfit resume {trained}" in found.err
 
 
+def test_a_profiled_run_is_the_same_run_and_tells_where_its_time_goes(
+    recipe: Path, tmp_path: Path, wellfit
+) -> None:
+    words = [*SMALL, "train.budget=14 steps", "train.micro_batch=4", "regularize.dropout=0.1"]
+    assert wellfit("train", recipe, *words, "--run", tmp_path / "plain").code == 0
+    found = wellfit("train", recipe, *words, "--run", tmp_path / "seen", "--profile")
+    assert found.code == 0, found.err
+    # what matters most is said at once, and again on the card; torch's own log is not
+    assert "a profiled step takes" in found.err and "USDT" not in found.err
+    assert "a profiled step takes" in found.out
+    plain, seen = (read_run(tmp_path / name) for name in ("plain", "seen"))
+    losses = [view.series("loss").values.tobytes() for view in (plain, seen)]
+    models = [(view.run.model / "model.safetensors").read_bytes() for view in (plain, seen)]
+    # not a bit of what is trained depends on it
+    assert losses[0] == losses[1] and models[0] == models[1]
+    shown = wellfit("runs", "show", tmp_path / "seen", "--json").json
+    assert shown["profile"]["steps"] == [6, 7, 8, 9, 10]
+    assert 0 < shown["profile"]["matrix_products_frac"] < 1
+    assert Path(shown["paths"]["trace"]).is_file()
+    assert "Where a step's time goes" in (tmp_path / "seen" / "report.html").read_text()
+    # a run that was not asked says nothing of it
+    assert plain.summary()["profile"] is None and plain.summary()["paths"]["trace"] is None
+    assert "Where a step's time goes" not in (tmp_path / "plain" / "report.html").read_text()
+
+
+def test_a_run_too_short_to_be_profiled_says_so(recipe: Path, tmp_path: Path, wellfit) -> None:
+    words = [*SMALL, "train.budget=4 steps", "--run", tmp_path / "short", "--profile"]
+    found = wellfit("train", recipe, *words)
+    assert found.code == 0 and "nothing was profiled" in found.err
+    assert not (tmp_path / "short" / "profile.json").exists()
+
+
 def test_resuming_a_finished_run_says_so_and_does_nothing(trained: Path, wellfit) -> None:
     before = (trained / "run.db").read_bytes()
     found = wellfit("resume", trained)
@@ -271,8 +300,6 @@ def test_a_signal_saves_and_exits_75_and_resume_finishes(
         _, err = process.communicate(timeout=120)
     assert process.returncode == 75, err
     assert f"wellfit resume {run}" in err
-    from wellfit.store import read_run
-
     view = read_run(run)
     assert view.status == "stopped"
     saved = view.events("saved")[-1].step

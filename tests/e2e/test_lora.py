@@ -47,7 +47,7 @@ def lora_run(tmp_path_factory) -> Path:
         "evaluate.every": "20 steps",
     }
     torch.set_num_threads(1)
-    start(load_dict(recipe), folder / "run", NoScreen())
+    start(load_dict(recipe), folder / "run", NoScreen(), profile=True)
     return folder / "run"
 
 
@@ -55,6 +55,9 @@ def test_a_lora_run_learns_and_saves_only_what_it_trains(lora_run):
     looks = [e.loss for e in read_run(lora_run).evaluations("val") if e.basis == "fixed blocks"]
     # the small matrices alone bring the loss down
     assert looks[-1] < looks[0] - 0.2
+    calls = {row["kind"]: row["calls"] for row in read_run(lora_run).profile()["kinds"]}
+    # a profile knows what it spends its time on, by name
+    assert calls["matrix products"] > 0 and calls.get("other", 0) < 0.005 * sum(calls.values())
     saved = load_file(committed(lora_run / "checkpoints")[-1].path / "model.safetensors")
     # three for each of seven layers in two blocks
     assert len(saved) == 2 * 7 * 3

@@ -66,11 +66,15 @@ def test_two_ranks_killed_at_once_resume_to_the_same_end(tmp_path: Path) -> None
     recipe = tmp_path / "r.yaml"
     recipe.write_text(f"data: {{path: {text}}}\ntrain: {{budget: 1 step}}\n")
     words = ["train", str(recipe), *WORDS, *OPTIMIZERS["adamw"], "train.budget=60 steps"]
-    _ranks(2, [*words, "--run", str(tmp_path / "whole")])
+    _ranks(2, [*words, "--run", str(tmp_path / "whole"), "--profile"])
     killed = tmp_path / "killed"
     _ranks(2, [*words, "--run", str(killed)], kill_at=killed / "checkpoints" / "step-00000021")
-    _ranks(2, ["resume", str(killed)])
+    _ranks(2, ["resume", str(killed), "--profile"])
     whole, resumed = read_run(tmp_path / "whole"), read_run(killed)
+    # one of the two looks where its own time goes, from its sixth step on
+    start = resumed.attempts()[1].from_step
+    assert whole.profile()["steps"] == [6, 7, 8, 9, 10]
+    assert resumed.profile()["steps"] == [start + step for step in (6, 7, 8, 9, 10)]
     # two ranks sum two numbers in one order only, so this is equal to the bit
     assert whole.series("loss").values.tobytes() == resumed.series("loss").values.tobytes()
     assert len(resumed.attempts()) == 2

@@ -93,7 +93,7 @@ def test_a_task_goes_from_a_file_to_a_report(task: str, tmp_path: Path) -> None:
     rows = (ROOT / "docs" / "data.md").read_text().splitlines()
     row = next(row for row in rows if row.startswith("| `examples` |"))
     assert [key for key in found.json["audit"]["examples"] if f"`{key}`" not in row] == []
-    done = typed("train", recipe, *small, "--run", run)
+    done = typed("train", recipe, *small, "--run", run, "--profile")
     # it learns
     assert done.code == 0, done.err
     # its speed counts what its loss is of
@@ -116,6 +116,10 @@ def test_a_task_goes_from_a_file_to_a_report(task: str, tmp_path: Path) -> None:
         assert typed("sample", run / "model", "red cat dog 1").out == said.out
     report = (run / "report.html").read_text()
     assert task in report
+    # what its steps spend their time on is known by name
+    calls = {row["kind"]: row["calls"] for row in read_run(run).profile()["kinds"]}
+    assert calls["loss"] > 0 and calls.get("other", 0) < 0.005 * sum(calls.values())
+    assert "a profiled step takes" in done.err and "Where a step's time goes" in report
 
 
 @pytest.mark.parametrize(

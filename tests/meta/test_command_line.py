@@ -17,7 +17,7 @@ from tests.meta.source_tree import exists
 HELP_S = 0.3
 TRIES = 7
 # decision 0008: what `train` and `check` take besides RECIPE and K=V
-OWN_OPTIONS = {"--run", "--json", "--quiet", "--root", "--help"}
+OWN_OPTIONS = {"--run", "--profile", "--json", "--quiet", "--root", "--help"}
 VERBS = "demo init check train resume eval sample report runs export config doctor".split()
 
 pytestmark = pytest.mark.skipif(not exists("cli"), reason="waits for wellfit.cli")

@@ -19,6 +19,7 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to set, such as optim.lr=3e-4."),
 ]
+Profile = Annotated[bool, typer.Option("--profile", help="Look where a step's time goes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -28,6 +29,7 @@ def train(
     run: Annotated[
         Path | None, typer.Option("--run", help="Directory of the run; default runs/RECIPE.")
     ] = None,
+    profile: Profile = False,
     json: Json = False,
 ) -> int:
     """Train a model as a recipe says, from data to tested, explained model."""
@@ -35,17 +37,19 @@ def train(
 
     # The recipe of a run is called recipe.yaml; the next run is named after the run instead.
     name = recipe.parent.name if (recipe.parent / "run.db").is_file() else recipe.stem
-    return _train(load_recipe(recipe, overrides or []), run, name, json=json)
+    return _train(load_recipe(recipe, overrides or []), run, name, profile=profile, json=json)
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="The directory of the run.")], json: Json = False
+    run: Annotated[Path, typer.Argument(help="The directory of the run.")],
+    profile: Profile = False,
+    json: Json = False,
 ) -> int:
     """Go on with a run exactly where it was stopped or killed."""
     from wellfit.cli.screens import open_screen
     from wellfit.train import resume as go_on
 
-    return _conclude(go_on(run, open_screen()), run, json=json)
+    return _conclude(go_on(run, open_screen(), profile=profile), run, json=json)
 
 
 def demo(
@@ -61,7 +65,7 @@ def demo(
     texts = python_texts()
     say(f"text: {texts.description}")
     loaded = load_dict({"preset": "demo", "data": {"path": list(texts.paths)}})
-    return _train(loaded, out, "demo", json=json)
+    return _train(loaded, out, "demo", profile=False, json=json)
 
 
 def show_notices(loaded: Loaded) -> None:
@@ -70,14 +74,14 @@ def show_notices(loaded: Loaded) -> None:
         say(f"note: {notice}")
 
 
-def _train(loaded: Loaded, run: Path | None, name: str, *, json: bool) -> int:
+def _train(loaded: Loaded, run: Path | None, name: str, *, profile: bool, json: bool) -> int:
     from wellfit.cli.screens import open_screen
     from wellfit.store import new_run_path
     from wellfit.train import start
 
     show_notices(loaded)
     path = run if run is not None else new_run_path(Path("runs"), name)
-    return _conclude(start(loaded, path, open_screen()), path, json=json)
+    return _conclude(start(loaded, path, open_screen(), profile=profile), path, json=json)
 
 
 def _conclude(outcome: Outcome, path: Path, *, json: bool) -> int:

@@ -133,7 +133,8 @@ def _effort(summary: Mapping[str, Any], unit: str, inner: int) -> list[Text]:
         (words.count_text, summary["parameters"], " parameters"),
     ]
     known = [f"{text(value)}{unit}" for text, value, unit in parts if value is not None]
-    return _wrapped(", ".join(known), inner, style="dim")
+    told = [", ".join(known), *([words.profile_line(p)] if (p := summary["profile"]) else [])]
+    return [row for text in told for row in _wrapped(text, inner, style="dim")]
 
 
 def _table(summary: Mapping[str, Any], unit: str) -> list[Text]:

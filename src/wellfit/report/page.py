@@ -16,7 +16,7 @@ from wellfit.report.charts import curve, learning_views, metric_charts, small_ch
 from wellfit.report.outcomes import calibration_picture, confusion_picture, scatter_picture
 from wellfit.report.provenance import Fact, audit, machine_facts, recipe_lines
 from wellfit.report.svg import Picture
-from wellfit.report.templates import asset, page_template
+from wellfit.report.templates import asset, page_template, picture
 from wellfit.store import Evaluation, RunView, flat_recipe
 from wellfit.store.evaluation import perplexity
 
@@ -56,7 +56,7 @@ def page(view: RunView) -> str:
     numbers = {k: v for k, v in words.evidence(verdict).items() if words.is_number(v)}
     head, (seen_split, seen) = measures.headline(summary, "test"), measures.seen(summary)
     asked, defaults = recipe_lines(resolved)
-    shown = _shown(len(samples))
+    shown, profile = _shown(len(samples)), view.profile()
     return page_template().render(
         summary=summary,
         policy=_policy(css, script),
@@ -79,6 +79,8 @@ def page(view: RunView) -> str:
         seen=seen,
         pictures=_pictures(seen),
         small=small_charts(view, unit),
+        profile=profile,
+        bars=[picture("bars", profile, width) for width in (1040, 322)] if profile else [],
         samples=[s for i, s in enumerate(samples) if i in shown],
         more_samples=[s for i, s in enumerate(samples) if i not in shown],
         findings=_findings(summary),

@@ -69,6 +69,7 @@ _FILTERS: dict[str, Callable[..., str | list[str]]] = {
     "interval": words.interval_text,
     "between": lambda interval: f"95%: {interval}" if interval else "",
     "span": lambda span_s: words.NOTHING if span_s is None else format_span(span_s),
+    "ms": words.short_span_text,
     "times": words.times_text,
     "sentence": lambda text: words.sentence(str(text or "")),
     "capital": words.capital,

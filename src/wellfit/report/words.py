@@ -136,6 +136,18 @@ def count_text(value: float | None) -> str:
     return NOTHING if value is None else format_count(value)
 
 
+def short_span_text(span_s: float) -> str:
+    """``1.25 s`` or ``12.5 ms``, three figures."""
+    return f"{span_s:.3g} s" if span_s >= 0.9995 else f"{1000 * span_s:.3g} ms"
+
+
+def profile_line(found: Mapping[str, Any]) -> str:
+    """What matters most of a profile, in one line."""
+    shares = ", ".join(f"{kind['frac']:.0%} {kind['kind']}" for kind in found["kinds"][:4])
+    took, beside = map(short_span_text, (found["step_s"], found["unprofiled_step_s"]))
+    return f"a profiled step takes {took} ({beside} without the profiler): {shares}"
+
+
 def value_text(value: Any) -> str:
     """Any value of evidence, recipe or audit, short and unambiguous."""
     match value:

@@ -36,6 +36,8 @@ class RunDir:
     model = _Inside("model")  # the chosen model in a published layout
     adapter = _Inside("adapter")  # of a LoRA run: what was trained, in the layout of PEFT
     report = _Inside("report.html")  # one file without network
+    profile = _Inside("profile.json")  # where a step's time went, where it was asked for
+    trace = _Inside("profile-trace.json.gz")  # one of these steps, for Perfetto
     lock = _Inside("run.lock")  # its kernel lock is held by the one writer
 
     @property

@@ -49,11 +49,13 @@ def summarize(view: RunView) -> dict[str, Any]:
             "outcomes": facts.get("outcomes", {}),
             "findings": view.findings(),
             "sample": _sample(view.samples(), final["test"] or final["val"]),
+            "profile": {k: v for k, v in view.profile().items() if k != "operations"} or None,
             "machine": facts.get("machine") or view.environment().get("machine"),
             "paths": {
                 "run": str(run.path),
                 "model": str(run.model) if run.model.is_dir() else None,
                 "report": str(run.report) if run.report.is_file() else None,
+                "trace": str(run.trace) if run.trace.is_file() else None,
             },
         }
     )

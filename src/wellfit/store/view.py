@@ -151,6 +151,10 @@ class RunView:
         """data.json; empty when it is not there."""
         return _mapping(self.run.data)
 
+    def profile(self) -> dict[str, Any]:
+        """profile.json; empty when it is not there."""
+        return _mapping(self.run.profile)
+
     def resolved(self) -> dict[str, Any]:
         """resolved.yaml; empty when it is not there."""
         return _mapping(self.run.resolved)

@@ -28,11 +28,12 @@ from wellfit.train.state import TrainState
 
 
 class Here(NamedTuple):
-    """Where a run runs: the machine, the place of this process among the ranks, the screen."""
+    """Where a run runs: the machine, the place of this process among the ranks, who watches."""
 
     machine: Machine
     ranks: Ranks
     screen: Screen
+    profile: bool = False
 
 
 @dataclass(frozen=True)

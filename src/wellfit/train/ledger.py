@@ -15,11 +15,11 @@ from wellfit.checkpoint import Committed
 from wellfit.data import said_of_fit
 from wellfit.diagnose import Finding
 from wellfit.evaluate.baselines import Baselines
-from wellfit.report import LiveState, Screen
+from wellfit.report import LiveState
 from wellfit.report.measures import most_telling
 from wellfit.store import Evaluation, Record, Sample, Status, read_run
 from wellfit.store.record import EventKind
-from wellfit.train.job import Job
+from wellfit.train.job import Here, Job
 from wellfit.train.learn import loss_unit_of, unit_of
 from wellfit.train.state import TrainState
 from wellfit.train.step import StepRecord
@@ -34,8 +34,9 @@ _SMOOTHING = 0.95  # of the loss that the screen shows; the record keeps the raw
 class Ledger:
     """The record and the screen of one attempt at a run."""
 
-    def __init__(self, job: Job, record: Record | None, screen: Screen) -> None:
-        self.job, self.record, self.screen = job, record, screen
+    def __init__(self, job: Job, record: Record | None, here: Here) -> None:
+        self.job, self.record, self.screen = job, record, here.screen
+        self.profile = here.profile and record is not None  # whether to look where time goes
         self._live = LiveState(
             step=0,
             steps_total=job.steps_total,

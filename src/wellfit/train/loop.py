@@ -12,6 +12,7 @@ from wellfit.config import known
 from wellfit.config.optim import Plateau
 from wellfit.errors import Diverged, WellfitError
 from wellfit.optim import lr_scale
+from wellfit.probe.timing import during
 from wellfit.train import ranks as group
 from wellfit.train.average import measured_weights, take_average
 from wellfit.train.finish import conclude_diverged, finish
@@ -20,6 +21,7 @@ from wellfit.train.job import Job, batch_stream
 from wellfit.train.learn import LossOf
 from wellfit.train.ledger import Ledger
 from wellfit.train.measure import evaluate, save_best
+from wellfit.train.profile import profiled
 from wellfit.train.samples import write_sample
 from wellfit.train.state import TrainState
 from wellfit.train.step import NonFinite, StepRecord, train_step
@@ -44,10 +46,12 @@ def train_steps(job: Job, state: TrainState, loss_of: LossOf) -> Iterator[StepRe
     recipe, stream, total = job.recipe, batch_stream(job), job.steps_total
     while state.step < total:
         rate = lr_scale(recipe.schedule, state.step, total=total) * state.plateau.scale
+        with during("data"):
+            # A line search builds on the last one: every step must see the same rows.
+            micro_batches = list(stream(0 if state.optimizers.searches else state.step))
         record = train_step(
             state,
-            # A line search builds on the last one: every step must see the same rows.
-            list(stream(0 if state.optimizers.searches else state.step)),
+            micro_batches,
             loss_of,
             lr_scale=rate,
             how=recipe.regularize,
@@ -114,7 +118,7 @@ def run(job: Job, state: TrainState, loss_of: LossOf, ledger: Ledger) -> Outcome
         try:
             if look_due() and state.evaluated_step < state.step:
                 look()  # step 0, or a checkpoint that was saved just before its evaluation
-            for record in train_steps(job, state, loss_of) if not stale() else ():
+            for record in profiled(ledger, train_steps(job, state, loss_of)) if not stale() else ():
                 elapsed_s = time.monotonic() - t0
                 ledger.stepped(state, record, elapsed_s=elapsed_s)
                 asked = _STOP * (interrupt.signal is not None)

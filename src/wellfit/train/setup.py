@@ -27,14 +27,18 @@ from wellfit.train.job import Here, Job, job_loss, make_job, new_state
 from wellfit.train.learn import LossOf
 from wellfit.train.ledger import Ledger
 from wellfit.train.loop import Outcome, run
+from wellfit.train.profile import prepare_profiler
 from wellfit.train.ranks import Ranks
 from wellfit.train.rehearse import rehearse
 from wellfit.train.state import TrainState
 
 
-def start(loaded: Loaded, path: Path, screen: Screen) -> Outcome:
-    """Begin a new run in ``path`` and train it to its end, or until a signal stops it."""
-    here = _here(loaded.recipe, screen)
+def start(loaded: Loaded, path: Path, screen: Screen, *, profile: bool = False) -> Outcome:
+    """Begin a new run in ``path`` and train it to its end, or until a signal stops it.
+
+    With ``profile`` it looks where the time of a few steps goes; see ``train.profile``.
+    """
+    here = _here(loaded.recipe, screen, profile=profile)
     run_dir = RunDir.create(path) if here.ranks.leads else RunDir(path.absolute())
     with _holding(run_dir, here.ranks):
         asked = {line.key: line for line in config.explain(loaded)}
@@ -54,8 +58,10 @@ def start(loaded: Loaded, path: Path, screen: Screen) -> Outcome:
         return _train(job, state, loss_of, here, lambda to: to.began(state, measured, budget))
 
 
-def resume(path: Path, screen: Screen) -> Outcome:
+def resume(path: Path, screen: Screen, *, profile: bool = False) -> Outcome:
     """Go on with the run in ``path`` exactly where its newest whole checkpoint is.
+
+    ``profile`` is as for ``start``.
 
     Raises ``RunError`` when there is no run, ``CheckpointError`` when no checkpoint verifies.
     """
@@ -67,10 +73,10 @@ def resume(path: Path, screen: Screen) -> Outcome:
                 "List runs with: wellfit runs ls"
             )
         screen.say("this run was stopped before its first step: starting it from its recipe")
-        return start(config.load_recipe(run_dir.recipe), path, screen)
+        return start(config.load_recipe(run_dir.recipe), path, screen, profile=profile)
     decided = read_resolved(run_dir)
     recipe = decided.recipe
-    here = _here(recipe, screen)
+    here = _here(recipe, screen, profile=profile)
     with _holding(run_dir, here.ranks):
         done = run_dir.db.is_file() and read_run(run_dir.path).status == "finished"
         if group.agreed(here.ranks, done):
@@ -138,7 +144,7 @@ def _train(
 ) -> Outcome:
     """Open the record, run, and leave the record saying how it ended."""
     record = Record.open(job.run, from_step=state.step) if here.ranks.leads else None
-    ledger, status = Ledger(job, record, here.screen), "failed"
+    ledger, status = Ledger(job, record, here), "failed"
     try:
         announce(ledger)
         outcome = run(job, state, loss_of, ledger)
@@ -164,12 +170,14 @@ def _holding(run_dir: RunDir, ranks: Ranks) -> Iterator[None]:
         group.leave(ranks, done=done)
 
 
-def _here(recipe: Recipe, screen: Screen) -> Here:
+def _here(recipe: Recipe, screen: Screen, *, profile: bool) -> Here:
+    if profile:
+        prepare_profiler()
     machine, device = this_machine(), recipe.train.device
     if device == "auto":
         device = "cuda" if machine.gpu else "cpu"
     ranks = group.join(device)
-    return Here(machine, ranks, screen if ranks.leads else NoScreen())
+    return Here(machine, ranks, screen if ranks.leads else NoScreen(), profile)
 
 
 def _said(job: Job) -> str:

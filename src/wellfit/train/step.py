@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from wellfit.config.train import GradientNoise, Regularize
 from wellfit.objectives import Tally
 from wellfit.optim import clip_gradients, gradient_norm
+from wellfit.probe.timing import during
 from wellfit.train import ranks as group
 from wellfit.train.learn import LossOf, MicroBatch
 from wellfit.train.ranks import Ranks
@@ -66,37 +67,40 @@ def train_step(
         """Everything up to the guard: the gradient at the weights as they are, put in place."""
         total = torch.zeros((), device=device)
         for micro in micro_batches:
-            part = loss_of(micro.to(device))
-            (part.total / weight).backward()
+            with during("forward"):
+                part = loss_of(micro.to(device))
+            with during("backward"):
+                (part.total / weight).backward()
             total += part.total.detach()
-        group.sum_gradients(ranks, params)
-        total = group.summed(ranks, total)
-        add_penalties(state.optimizers.matrices, l1=how.l1, l2=how.l2)
-        if how.gradient_noise is not None:
-            add_noise(state.optimizers.name_of, how.gradient_noise, seed=seed, step=state.step)
-        norm = gradient_norm(params)
-        # One sync a step buys the guard: nothing non-finite ever reaches the weights.
-        if not bool(torch.isfinite(total + norm)):
-            state.optimizers.zero_grad()
-            raise NonFinite(state.step + 1, float(total) / weight, float(norm))
+        with during("gradients"):
+            group.sum_gradients(ranks, params)
+            total = group.summed(ranks, total)
+            add_penalties(state.optimizers.matrices, l1=how.l1, l2=how.l2)
+            if how.gradient_noise is not None:
+                add_noise(state.optimizers.name_of, how.gradient_noise, seed=seed, step=state.step)
+            norm = gradient_norm(params)
+            # One sync a step buys the guard: nothing non-finite ever reaches the weights.
+            if not bool(torch.isfinite(total + norm)):
+                state.optimizers.zero_grad()
+                raise NonFinite(state.step + 1, float(total) / weight, float(norm))
         loss = Tally(total, torch.tensor(weight))
         return StepRecord(state.step + 1, loss, int(n_targets), norm, lr_scale)
 
     record = differentiate()
-    is_known = True  # what a search asks for first was just computed
+    known = [record]  # what a search asks for first was just computed
 
     def again() -> Tensor:
-        nonlocal is_known
-        if not is_known:
+        if not known:
             state.optimizers.zero_grad()
-        loss = (record if is_known else differentiate()).loss
-        is_known = False
+        loss = (known.pop() if known else differentiate()).loss
         return loss.total / weight + half_squares(state.optimizers.matrices, l2=how.l2)
 
     if how.clip is not None:
-        clip_gradients(params, record.grad_norm, how.clip, state.norms)
-    state.optimizers.step(lr_scale, again)
-    state.optimizers.zero_grad()
+        with during("gradients"):
+            clip_gradients(params, record.grad_norm, how.clip, state.norms)
+    with during("optimizer"):
+        state.optimizers.step(lr_scale, again)
+        state.optimizers.zero_grad()
     state.step += 1
     state.tokens_seen += record.n_targets
     return record

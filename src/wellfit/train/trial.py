@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from wellfit.config import Loaded, known
 from wellfit.data import find_sources, preview
-from wellfit.plan import Rehearsal, laws, this_machine
+from wellfit.plan import Rehearsal, laws, peak_memory_bytes, this_machine
 from wellfit.report import Screen
 from wellfit.store import RunDir, counted_by
 from wellfit.train.examined import example_problems, inspected
@@ -46,7 +42,7 @@ def trial(loaded: Loaded, screen: Screen) -> dict[str, Any]:
     # A checkpoint holds the weights, and at most two moments of each.
     state_bytes = 3 * sum(p.numel() * p.element_size() for p in weights)
     disk_bytes = state_bytes * (job.recipe.checkpoint.keep + 1) + 8 * parameters
-    peak_bytes = _peak_memory_bytes(job.device)
+    peak_bytes = peak_memory_bytes(job.device)
     per_step = known(job.recipe.train.batch) * job.feed.n_targets / job.feed.n_rows
     problems = _problems(job, peak_bytes=peak_bytes, disk_bytes=disk_bytes)
     return {
@@ -76,13 +72,6 @@ def _seconds(job: Job, seen: Rehearsal) -> float:
     slower = 3.0 if job.recipe.train.precision == "bf16" else 1.0
     final_s = slower * seen.evaluation_s * whole / followed
     return job.steps_total * seen.step_s + laws.EVALUATIONS * seen.evaluation_s + final_s
-
-
-def _peak_memory_bytes(device: str) -> int:
-    if device == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    scale = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
 
 
 def _problems(job: Job, *, peak_bytes: int, disk_bytes: int) -> Iterator[str]:

@@ -46,7 +46,8 @@ def _known(leaves: list[Any], number: str) -> bool:
     digits = len(number.partition(".")[2])
     values = [leaf for leaf in leaves if isinstance(leaf, int | float)]
     rounded = {f"{value:,.{digits}f}" for value in values} | {f"{value:g}" for value in values}
-    return number in rounded or number in {f"{100 * value:.0f}" for value in values}
+    shares = {f"{100 * value:.0f}" for value in values}
+    return number in rounded | shares | {f"{1000 * value:.3g}" for value in values}  # in ms
 
 
 @pytest.mark.parametrize("kind", KINDS)

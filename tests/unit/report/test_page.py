@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.example_run import RECIPE, SAMPLES, build_example_run, example_evaluation
+from tests.example_run import PROFILE, RECIPE, SAMPLES, build_example_run, example_evaluation
 from wellfit.report import page
 from wellfit.store import Record, RunDir, read_run
 
@@ -229,3 +229,23 @@ def test_a_baseline_that_is_still_to_be_passed_is_on_the_chart(run_path):
     record.close("finished")
     # at the end of its line on the chart, above all when the run never got there
     assert "bigram</tspan> 2.45</text>" in page(read_run(run_path))
+
+
+def test_a_profiled_run_says_where_the_time_of_a_step_goes(sources):
+    read = Reader(sources["well-fit"])
+    # the number to judge by, and what it cost to look
+    assert "51% of a step is matrix products." in read.text
+    assert "A step took 164 ms under torch's profiler, and 159 ms without it." in read.text
+    bars = [more for tag, more in read.found if tag == "rect" and "kind-" in more.get("class", "")]
+    # a bar for the whole step and one for each part, on a wide page and on a narrow one
+    whole, parts = PROFILE["kinds"], PROFILE["kinds_by_part"]
+    assert len(bars) == 2 * (len(whole) + len(parts))
+    widths = [float(attrs["width"]) + 1 for attrs in bars[: len(whole)]]
+    # as long as they take: the first is matrix products
+    assert widths[0] / sum(widths) == pytest.approx(PROFILE["matrix_products_frac"], rel=0.02)
+    # and the operations themselves, by torch's names
+    assert "aten::mm" in read.text and "4096x256, 256x1024" in read.text
+
+
+def test_a_run_that_was_not_profiled_has_no_word_of_it(sources):
+    assert "Where a step's time goes" not in sources["classify"]

@@ -97,7 +97,7 @@ def test_a_run_that_has_only_begun_has_a_summary(run_path):
     # nothing is known yet, and nothing is made up
     assert (summary["status"], summary["step"], summary["best"]) == ("running", 0, None)
     assert summary["final"] == {"train_loss": None, "val_loss": None}
-    assert summary["paths"] == {"run": str(run_path), "model": None, "report": None}
+    assert summary["paths"] == {"run": str(run_path)} | dict.fromkeys(("model", "report", "trace"))
 
 
 def test_runs_are_listed_oldest_first(tmp_path):
