@@ -87,6 +87,23 @@ def test_a_chunked_loss_equals_the_plain_one(terms: dict[str, Any]) -> None:
         torch.testing.assert_close(ours, theirs, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles
+@pytest.mark.parametrize("name", ["plain", "all"])
+def test_a_fused_loss_equals_the_chunked_one(name: str) -> None:
+    y_T = labels(T, V, ignored=False)
+    results = []
+    for fused in (False, True):
+        h_TD, w_VD = drawn(T, D).requires_grad_(), drawn(V, D, seed=3).requires_grad_()
+        tally = linear_cross_entropy(h_TD, w_VD, y_T, fused=fused, all_count=fused, **TERMS[name])
+        tally.total.backward()
+        assert int(tally.count) == T
+        results.append((tally.total.detach(), h_TD.grad, w_VD.grad))
+    for wanted, found in zip(*results, strict=True):
+        # the same formula, rounded elsewhere
+        torch.testing.assert_close(found, wanted, rtol=2e-5, atol=2e-5)
+
+
 @pytest.mark.parametrize("terms", TERMS.values(), ids=TERMS)
 def test_the_token_loss_is_what_torch_says(terms: dict[str, Any]) -> None:
     terms = {**terms, "softcap": None}

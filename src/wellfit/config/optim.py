@@ -96,7 +96,29 @@ class Adaptive(Grouped):
     """Added to the denominator, so that it is never zero."""
 
 
-class Muon(Adaptive):
+class Lean(Adaptive):
+    """Those whose moments may be kept in half the memory."""
+
+    state: Literal["fp32", "bf16"] = "fp32"
+    """What the moments are kept in between steps; a step itself is in fp32.
+
+    bf16 halves their memory and rounds them by up to 1 part in 256.  A moment that moves by less at
+    a step stands still, so momentum and both betas have to be 0.98 or less.
+
+    Source  DeepSeek-V3, arXiv:2412.19437, sec. 3.3.3.
+    """
+
+    @model_validator(mode="after")
+    def _moves(self) -> Lean:
+        slowest = max(*self.betas, getattr(self, "momentum", 0.0))
+        if self.state == "bf16" and slowest > 0.98:
+            raise conflict(
+                "state", f"bf16 stands still at {slowest:g}; write fp32, or at most 0.98"
+            )
+        return self
+
+
+class Muon(Lean):
     """Muon for the hidden matrices, AdamW for embeddings, the output layer and vectors."""
 
     kind: Literal["muon"] = "muon"
@@ -115,7 +137,7 @@ class Muon(Adaptive):
     """Peak learning rate of everything that AdamW updates."""
 
 
-class AdamW(Adaptive):
+class AdamW(Lean):
     """AdamW for every weight (arXiv:1711.05101)."""
 
     kind: Literal["adamw"] = "adamw"

@@ -48,6 +48,7 @@ class Feed(ABC):
     context: int
     n_rows: int  # in an epoch
     n_targets: int  # in an epoch
+    one_length: bool = True  # every row is as long as every other, at each step
     room: int = 1  # how many places the grid of an epoch's cuts can have
 
     @abstractmethod
@@ -105,7 +106,7 @@ class ExampleFeed(Feed):
         """Raises ``DataError`` as ``fit_examples`` does."""
         self.split, self.context = split, context
         self.fitted = fit_examples(split, context=context, long=long)
-        self.packed = packed and split.labels is None
+        self.one_length = self.packed = packed and split.labels is None
         n = len(self.fitted.starts)
         self.packing = Packing(np.arange(n), np.arange(n + 1))  # a row for each
         if self.packed:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, assert_never
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from wellfit.model import fused
 from wellfit.model.dropout import Noise
@@ -287,12 +288,15 @@ class Decoder(nn.Module):
     """Tokens in, logits of the next token out; or a labelled task's outputs for each text.
 
     ``compute`` is the dtype of activations and matrix products; weights stay float32.
+    ``checkpointed`` keeps of each block its input alone, and computes it again for the backward
+    pass: the same numbers, as nothing in it draws any.
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
         self.compute = torch.float32
+        self.checkpointed = False
         self.embed = _table(shape.vocab, shape.width)
         if shape.position == "learned":
             self.positions = _table(shape.context, shape.width)
@@ -353,7 +357,12 @@ class Decoder(nn.Module):
         if drop is not None:
             x_BTD = drop.embedding(x_BTD)
         for block in self.blocks:
-            x_BTD = block(x_BTD, shared)
+            if self.checkpointed and torch.is_grad_enabled():
+                x_BTD = checkpoint(  # nothing in a block draws, so no generator has to be kept
+                    block, x_BTD, shared, use_reentrant=False, preserve_rng_state=False
+                )
+            else:
+                x_BTD = block(x_BTD, shared)
         if cache is not None:
             cache.seen = end
         x_BTD = self.norm(x_BTD)

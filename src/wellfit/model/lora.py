@@ -177,8 +177,9 @@ def dropping(decoder: Decoder, drop: Drop | None) -> Iterator[None]:
     """Forward passes inside the block use these masks; None for none.
 
     By an attribute, because nothing between the decoder and its linear layers need know of it.
+    The backward pass belongs inside as well: it runs checkpointed blocks again.
     """
-    layers = lora_layers(decoder).values()
+    layers = lora_layers(decoder).values() if drop is not None else ()
     for layer in layers:
         layer.drop = drop
     try:

@@ -9,7 +9,9 @@ Dims: T targets, D model, V vocabulary; R rows of a group.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -24,7 +26,7 @@ _GROUP_BYTES = {"cpu": 1 << 26}  # logits of a group of rows
 _GROUP_BYTES_ELSEWHERE = 1 << 29
 _BLOCK = {"cpu": 1 << 21}  # logits made float32 at a time: they stay in the cache
 _BLOCK_ELSEWHERE = 1 << 26
-_TILE = 1 << 22  # elements of the weight's gradient multiplied out at a time, for the same reason
+_TILE = 1 << 22  # on a processor, elements of the weight's gradient multiplied out at a time: ditto
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,13 @@ class _Terms:
     softcap: float | None
     label_smoothing: float = 0.0
     z_weight: float = 0.0
+    fused: bool = False
+
+
+@cache
+def _fused() -> Callable[..., Tensor]:
+    """``_losses``, compiled: a few passes over the logits in place of ten."""
+    return torch.compile(_losses)
 
 
 def pays(n_tokens: int, vocab: int) -> bool:
@@ -53,25 +62,30 @@ def linear_cross_entropy(
     softcap: float | None,
     label_smoothing: float = 0.0,
     z_weight: float = 0.0,
+    all_count: bool = False,
+    fused: bool = False,
 ) -> Tally:
     """``token_loss`` of the logits ``hidden @ weight.T``, capped by tanh where ``softcap`` says.
 
     The product is taken in the dtype of ``hidden_TD``; the rest is float32, and the gradient of
     ``weight_VD`` arrives in the weight's own dtype.  What needs no gradient gets none computed.
-    Rows whose target is ignored cost nothing; finding them is one device sync.
+    Rows whose target is ignored cost nothing; finding them is one device sync, which
+    ``all_count`` spares where the caller knows that there are none.  ``fused`` compiles what is
+    done with the logits between the products.
 
     Raises ``RuntimeError`` when the same result is differentiated twice.
     """
     _check(hidden_TD, weight_VD, targets_T)
-    rows_T = counted(targets_T).nonzero().squeeze(1)
-    if len(rows_T) < len(targets_T):
-        hidden_TD, targets_T = hidden_TD.index_select(0, rows_T), targets_T[rows_T]
-    terms = _Terms(softcap, label_smoothing, z_weight)
+    if not all_count:
+        rows_T = counted(targets_T).nonzero().squeeze(1)
+        if len(rows_T) < len(targets_T):
+            hidden_TD, targets_T = hidden_TD.index_select(0, rows_T), targets_T[rows_T]
+    terms = _Terms(softcap, label_smoothing, z_weight, fused)
     if torch.is_grad_enabled() and (hidden_TD.requires_grad or weight_VD.requires_grad):
         total = _Chunked.apply(hidden_TD, weight_VD, targets_T, terms)  # type: ignore[no-untyped-call]
     else:
         total = _run(hidden_TD.detach(), weight_VD.detach(), targets_T, terms, None, None).sum()
-    return Tally(total, torch.tensor(len(rows_T), device=targets_T.device))
+    return Tally(total, targets_T.new_full((), len(targets_T)))  # filled there: no sync
 
 
 @_disable_dynamo
@@ -139,7 +153,9 @@ def _run(
     weight_VD = weight_VD.to(hidden_TD.dtype)
     limit = _GROUP_BYTES.get(hidden_TD.device.type, _GROUP_BYTES_ELSEWHERE)
     groups = -(-T * V * hidden_TD.element_size() // limit)
-    rows, tile = -(-T // max(groups, 1)), max(1, _TILE // D)
+    rows = -(-T // max(groups, 1))
+    tile = max(1, _TILE // D) if hidden_TD.device.type == "cpu" else V
+    losses = _fused() if terms.fused else _losses
     logits_RV = hidden_TD.new_empty(rows, V)
     product_VD = hidden_TD.new_empty(min(tile, V) if dw_VD is not None else 0, D)
     losses_T = hidden_TD.new_empty(T, dtype=torch.float32)
@@ -148,7 +164,7 @@ def _run(
         hidden_RD = hidden_TD[group]
         part_RV = torch.mm(hidden_RD, weight_VD.mT, out=logits_RV[: len(hidden_RD)])
         differentiate = dh_TD is not None or dw_VD is not None
-        losses_T[group] = _losses(part_RV, targets_T[group], terms, differentiate=differentiate)
+        losses_T[group] = losses(part_RV, targets_T[group], terms, differentiate=differentiate)
         for first in range(0, V if differentiate else 0, tile):
             words = slice(first, min(first + tile, V))
             if dh_TD is not None:
@@ -166,7 +182,8 @@ def _losses(logits_RV: Tensor, targets_R: Tensor, terms: _Terms, *, differentiat
     if terms.softcap is not None:
         logits_RV.div_(terms.softcap).tanh_().mul_(terms.softcap)
     (R, V), smooth, z = logits_RV.shape, terms.label_smoothing, terms.z_weight
-    size = max(1, _BLOCK.get(logits_RV.device.type, _BLOCK_ELSEWHERE) // V)
+    block = R * V if terms.fused else _BLOCK.get(logits_RV.device.type, _BLOCK_ELSEWHERE)
+    size = max(1, block // V)
     p_RV = logits_RV.new_empty(min(size, R), V, dtype=torch.float32)
     losses = []
     for start in range(0, R, size):

@@ -20,6 +20,7 @@ from wellfit.optim.schedule_free import ScheduleFreeAdamW
 
 # Those that decay weights themselves, apart from the gradient; the others are given it here.
 _DECAYING = (torch.optim.Adafactor, Muon, Lion, ScheduleFreeAdamW)
+_WIDE_AT_ONCE = 1 << 26  # parameters: half a GB of two moments
 _NOT_HIDDEN = ("head.weight", "score.weight", ".lora_a", ".lora_b")
 
 
@@ -52,24 +53,38 @@ def build_optimizers(cfg: Optim, model: nn.Module, *, weight_decay: float) -> Op
             for (rate, decay), held in by.items()
         ]
 
+    kept = torch.bfloat16 if isinstance(cfg, kinds.Lean) and cfg.state == "bf16" else torch.float32
     if isinstance(cfg, kinds.Muon):
         # Heads read out what is hidden; the factors of a LoRA matrix are no matrix each, and made
         # orthogonal every direction of them would grow alike.
         hidden = {n: p for n, p in trained.items() if p in decayed and not n.endswith(_NOT_HIDDEN)}
         rest = {n: p for n, p in trained.items() if n not in hidden}
         parts: list[torch.optim.Optimizer] = []
-        if hidden:
-            parts.append(Muon(grouped(hidden, peak_lr), momentum=cfg.momentum))
-        if rest:
-            groups = grouped(rest, known(cfg.adam_lr))
+        for some in _apart(hidden, kept):
+            parts.append(Muon(grouped(some, peak_lr), momentum=cfg.momentum))
+        for some in _apart(rest, kept):
+            groups = grouped(some, known(cfg.adam_lr))
             parts.append(torch.optim.AdamW(groups, betas=cfg.betas, eps=cfg.eps, fused=True))
     else:
-        parts = [_single(cfg, grouped(trained, peak_lr))]
+        parts = [_single(cfg, grouped(some, peak_lr)) for some in _apart(trained, kept)]
     for part in parts:
         for group in part.param_groups:
             own = isinstance(part, _DECAYING) or group.get("decoupled_weight_decay", False)
             group["weight_decay"] = group.pop("decay") if own else 0.0
-    return Optimizers(parts, model, peak_lr=peak_lr, matrices=matrices)
+    return Optimizers(parts, model, peak_lr=peak_lr, matrices=matrices, kept=kept)
+
+
+def _apart(params: dict[str, nn.Parameter], kept: torch.dtype) -> list[dict[str, nn.Parameter]]:
+    """The parameters of each optimizer: all in one, but where state is kept in less than a step
+    needs.  There only a part of it may be wide at a time, or nothing would be saved.
+    """
+    found, size = list[dict[str, nn.Parameter]](), 0
+    for name, p in params.items():
+        if not found or (kept != torch.float32 and size + p.numel() > _WIDE_AT_ONCE):
+            found, size = [*found, {}], 0
+        found[-1][name] = p
+        size += p.numel()
+    return found
 
 
 def _single(cfg: Optim, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -58,17 +58,25 @@ def clip_gradients(
 ) -> None:
     """Bound the gradients, whose norm is ``norm``, as the recipe says.
 
-    ``history`` is read and moved by an adaptive clip alone, which also waits for the device.
+    ``history`` is read and moved by an adaptive clip alone.  A norm that is already on the host
+    spares waiting for the device.
     """
     match clip:
         case NormClip():
-            nn.utils.clip_grads_with_norm_(params, clip.max, norm)
+            _shorten(params, clip.max, norm)
         case ValueClip():
             nn.utils.clip_grad_value_(params, clip.max)
         case AdaptiveClip():
             length = float(norm)
             most = history.bound(length, z=clip.z, memory=clip.memory)
             if most < length:
-                nn.utils.clip_grads_with_norm_(params, most, norm)
+                _shorten(params, most, norm)
         case never:
             assert_never(never)
+
+
+def _shorten(params: Sequence[nn.Parameter], most: float, norm: Tensor) -> None:
+    """As torch's ``clip_grads_with_norm_``, without a pass over gradients that are short enough."""
+    share = float(most / (norm + 1e-6))
+    if share < 1:
+        torch._foreach_mul_([p.grad for p in params if p.grad is not None], share)

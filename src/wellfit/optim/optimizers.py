@@ -29,7 +29,8 @@ class Optimizers:
     parameter added in the middle would hand every later one its neighbour's moments.
 
     Each group of parameters has its own ``peak_lr``, and a ``decay`` where the optimizer knows
-    no decoupled weight decay of its own.  ``matrices`` are what penalties act on.
+    no decoupled weight decay of its own.  ``matrices`` are what penalties act on.  ``kept`` is
+    the dtype of the state between steps; a step has its own part's in float32, one at a time.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class Optimizers:
         *,
         peak_lr: float,
         matrices: Sequence[nn.Parameter],
+        kept: torch.dtype = torch.float32,
     ) -> None:
-        self.parts, self.peak_lr, self.matrices = parts, peak_lr, matrices
+        self.parts, self.peak_lr, self.matrices, self.kept = parts, peak_lr, matrices, kept
         self.name_of: dict[nn.Parameter, str] = {
             p: name for name, p in model.named_parameters() if p.requires_grad
         }
@@ -69,7 +71,14 @@ class Optimizers:
                 assert again is not None, "a line search has to evaluate the loss"
                 _search(part, again)
             else:
+                self._keep(part, torch.float32)
                 part.step()
+                self._keep(part, self.kept)
+
+    def _keep(self, part: torch.optim.Optimizer, dtype: torch.dtype) -> None:
+        """Round the moments of a part to this dtype; a count of steps has no size, and stays."""
+        for state in part.state.values() if self.kept != torch.float32 else ():
+            state |= {key: x.to(dtype) for key, x in state.items() if x.ndim}
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -30,7 +30,7 @@ from wellfit.config.train import MeanAverage
 from wellfit.data import Feed, Prepared, train_feed
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Resolved, Shape, resolve_model
-from wellfit.plan import laws
+from wellfit.plan import gpu, laws
 from wellfit.plan.machine import Machine, matmul_flops_per_s
 from wellfit.tokenizer import local_folder
 from wellfit.units import Duration
@@ -63,7 +63,7 @@ class Rehearsal(NamedTuple):
     step_s: float  # one optimizer step
     evaluation_s: float  # one evaluation of both splits, with its sample
     spent_s: float  # from the start of the run to the end of the rehearsal
-    compiled: bool
+    compiled: bool | str  # as train.compile has it
 
 
 def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Decision, Shape]:
@@ -86,12 +86,19 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
         raise ConfigError([what])
     shape, sizes = model_of(recipe, data)
     memory = machine.gpu_memory_bytes if device == "cuda" else machine.memory_bytes
-    laws.check_memory(shape, memory_bytes=memory)
+    if problems := gpu.kernel_problems(recipe, shape, machine, device):
+        raise ConfigError(problems)
+    laws.check_memory(recipe, shape, memory_bytes=memory)
     if recipe.train.threads == "auto":
         why = f"{machine.cores} cores are usable by this process"
         choices["train.threads"] = Choice(machine.cores, why, "machine")
     if recipe.train.precision == "auto":
         choices["train.precision"] = _precision(machine, device)
+    choices |= _kernels(recipe, device)
+    checkpointed = recipe.train.checkpoint_activations
+    if checkpointed == "auto":
+        choice = laws.checkpoint_activations(shape, memory_bytes=memory)
+        choices["train.checkpoint_activations"], checkpointed = choice, choice.value
     if isinstance(recipe.tokenizer, PretrainedTokenizer):
         path = str(local_folder(recipe.tokenizer.path).absolute())
         choices["tokenizer.path"] = Choice(path, anywhere, "")
@@ -106,7 +113,9 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
         choices["train.batch"] = laws.batch(shape, data.splits["train"])
         batch = int(choices["train.batch"].value)
     if recipe.train.micro_batch == "auto":
-        choices["train.micro_batch"] = laws.micro_batch(shape, batch, memory_bytes=memory)
+        choices["train.micro_batch"] = laws.micro_batch(
+            shape, batch, memory_bytes=memory, checkpointed=checkpointed
+        )
     if recipe.evaluate.tokens == "auto":
         choices["evaluate.tokens"] = laws.evaluate_tokens(shape, data.splits["val"])
     choices |= laws.rates(recipe, shape)
@@ -136,20 +145,19 @@ def decide_horizon(decision: Decision, feed: Feed, seen: Rehearsal) -> Decision:
     recipe = decision.recipe
     choices: dict[str, Choice] = {}
     if recipe.train.compile == "auto":
-        why = "the compiled step was faster, and the run is long enough"
+        why = "the fastest step of those tried, and the run is long enough"
         why = why if seen.compiled else "too short a run to pay for compiling, or no gain"
         choices["train.compile"] = Choice(seen.compiled, why, "measured")
-    budget = recipe.train.budget
+    budget, batch = recipe.train.budget, known(recipe.train.batch)
     looks = laws.EVALUATIONS
     match budget.unit:
         case "steps":
             steps, reason = int(budget.amount), ""
         case "tokens":
-            per_step = known(recipe.train.batch) * feed.n_targets / feed.n_rows
+            per_step = batch * feed.n_targets / feed.n_rows
             steps = math.ceil(budget.amount / per_step)
             reason = f"{budget} in steps of {per_step:.0f} targets"
         case "epochs":
-            batch = known(recipe.train.batch)
             steps = math.ceil(budget.amount * feed.n_rows / batch)
             reason = f"{budget} of {feed.n_rows} rows in steps of {batch}"
         case "seconds":
@@ -173,14 +181,14 @@ def decide_horizon(decision: Decision, feed: Feed, seen: Rehearsal) -> Decision:
     for key, value in spans.items():
         asked = value if isinstance(value, tuple) else (value,)
         if any(isinstance(span, Duration) and span.unit != "steps" for span in asked):
-            steps_of = partial(_in_steps, recipe=recipe, feed=feed, step_s=seen.step_s)
+            steps_of = partial(in_steps, recipe=recipe, feed=feed, step_s=seen.step_s)
             out = [str(steps_of(s)) if isinstance(s, Duration) else s for s in asked]
             reason = ", ".join(map(str, asked))
             choices[key] = Choice(out if isinstance(value, tuple) else out[0], reason, "measured")
     return decision.with_choices(choices)
 
 
-def _in_steps(span: Duration, *, recipe: Recipe, feed: Feed, step_s: float) -> Duration:
+def in_steps(span: Duration, *, recipe: Recipe, feed: Feed, step_s: float) -> Duration:
     """A duration as a number of steps, at least 1."""
     batch = known(recipe.train.batch)
     match span.unit:
@@ -201,6 +209,19 @@ def _vocabulary(recipe: Recipe, data: Prepared) -> tuple[Explained, ...]:
         return ()
     why = "about the root of the bytes of train, as a power of two"
     return (Explained("tokenizer.vocab", data.tokenizer.vocab_size, "auto", why, "docs/data.md"),)
+
+
+def _kernels(recipe: Recipe, device: str) -> dict[str, Choice]:
+    """Whether to compile, where that follows without measuring; and what a GPU's sums are worth."""
+    train = recipe.train
+    unordered = "on this GPU sums come in no fixed order: a resumed run is equal up to rounding"
+    timed = "deterministic: compiled kernels are chosen by their speed at the moment"
+    found = {} if train.deterministic else {"deterministic": Choice(False, unordered, "machine")}
+    if train.compile == "auto" and train.deterministic:
+        found["compile"] = Choice(False, timed, "train.deterministic")
+    elif train.compile == "auto" and train.precision == "fp8":
+        found["compile"] = Choice(True, "fp8 is slower than bf16 without", "nanochat")
+    return {f"train.{key}": choice for key, choice in found.items() if device == "cuda"}
 
 
 def _precision(machine: Machine, device: str) -> Choice:

@@ -16,6 +16,7 @@ _PARTS = (
     ("transformers", "hf", "loads and checks published models"),
     ("pyarrow", "data", "reads parquet"),
     ("zstandard", "data", "reads .zst files"),
+    ("torchao", "gpu", "trains in fp8"),
 )
 _LOW_DISK_BYTES = 2e9
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from wellfit.config import Classify, Ngrams, Pretrained, Recipe
-from wellfit.config.optim import Muon
+from wellfit.config.optim import Lean, Muon
 from wellfit.data import Split
 from wellfit.errors import ConfigError
 from wellfit.model import Choice, Shape
@@ -21,6 +21,9 @@ BF16_PAYS = 1.3  # times as fast as float32; below that, rounding is not worth i
 # Of training, before compiling is tried: it takes tens of seconds, and gains a few percent on a
 # CPU (LOG.md, 2026-11-21) and more on a GPU (nanoGPT's README: 250 to 135 ms a step).
 COMPILE_PAYS_S = {"cpu": 900.0, "cuda": 180.0}
+# A compiled step shorter than this may wait for its kernels to be started: some 500 of them, 5 to
+# 10 us each, are a tenth of it.  Whether CUDA graphs help is then measured.
+GRAPHS_MAY_PAY_S = 0.05
 _MEMORY_FRAC = 0.5  # of what there is, for activations
 _BYTES_PER_ACTIVATION = 4  # bfloat16 kept for backward, and its gradient
 
@@ -57,13 +60,14 @@ def whole_batch(asked: int | str, n_rows: int) -> Choice:
     return Choice(n_rows, needs, "plan.laws")
 
 
-def check_memory(shape: Shape, *, memory_bytes: int) -> None:
+def check_memory(recipe: Recipe, shape: Shape, *, memory_bytes: int) -> None:
     """Raise ``ConfigError`` for a model whose state alone does not fit.
 
-    Weights, gradients and two moments in float32: 16 bytes for each parameter.
+    Weights and gradients in float32, and two moments: 16 bytes for each parameter, or 12.
     """
     parameters = shape.matmul_parameters + (0 if shape.tied else shape.vocab * shape.width)
-    need_bytes = 16 * parameters
+    lean = isinstance(recipe.optim, Lean) and recipe.optim.state == "bf16"
+    need_bytes = (12 if lean else 16) * parameters
     if need_bytes > memory_bytes:
         size = f"{format_count(parameters)} parameters at depth {shape.depth} and width"
         state = f"weights, gradients and optimizer take {format_bytes(need_bytes)}"
@@ -71,21 +75,34 @@ def check_memory(shape: Shape, *, memory_bytes: int) -> None:
         raise ConfigError([f"model: {size} {shape.width}; {state}, and {there}"])
 
 
-def activation_bytes(shape: Shape) -> int:
+def activation_bytes(shape: Shape, *, checkpointed: bool) -> int:
     """Memory that one sequence needs between forward and backward, roughly.
 
     About 12 vectors of the width, 3 of the MLP and the attention weights are kept for each
-    block, and the logits three times over (themselves, in float32, and their gradient).
+    block, and the logits three times over (themselves, in float32, and their gradient); with
+    checkpoints the input of each block, and the rest of one.
     """
     weights = shape.heads * min(shape.context, 512)
     kept = 12 * shape.width + 3 * shape.mlp_width + weights
-    per_token = shape.depth * kept * _BYTES_PER_ACTIVATION
-    return shape.context * (per_token + 12 * shape.vocab)
+    kept = kept + shape.depth * shape.width if checkpointed else shape.depth * kept
+    return shape.context * (kept * _BYTES_PER_ACTIVATION + 12 * shape.vocab)
 
 
-def micro_batch(shape: Shape, batch: int, *, memory_bytes: int) -> Choice:
+def checkpoint_activations(shape: Shape, *, memory_bytes: int) -> Choice:
+    """Where not even one sequence fits in half the memory, and there are blocks to compute again.
+
+    Before that, smaller micro-batches make room for nothing.
+    """
+    each = activation_bytes(shape, checkpointed=False)
+    is_large = each > _MEMORY_FRAC * memory_bytes and shape.family not in ("encoder", "ngrams")
+    room = f"half of {format_bytes(memory_bytes)}"
+    reason = f"one sequence needs about {format_bytes(each)}, and there is {room}"
+    return Choice(is_large, reason, "plan.laws.checkpoint_activations")
+
+
+def micro_batch(shape: Shape, batch: int, *, memory_bytes: int, checkpointed: bool) -> Choice:
     """The largest even share of the batch whose activations fit in half the memory."""
-    each = activation_bytes(shape)
+    each = activation_bytes(shape, checkpointed=checkpointed)
     fit = max(1, int(_MEMORY_FRAC * memory_bytes / each))
     parts = math.ceil(batch / fit)
     reason = f"about {format_bytes(each)} a sequence, {format_bytes(memory_bytes)} in all"

@@ -35,6 +35,7 @@ class Machine:
     system: str
     python: str
     torch: str
+    gpu_capability: tuple[int, ...] = ()  # CUDA's number of the GPU's generation, such as (9, 0)
 
     def facts(self) -> dict[str, Any]:
         """As plain JSON, for environment.json and doctor."""
@@ -49,10 +50,11 @@ class Machine:
 def this_machine() -> Machine:
     """Look at the machine this process runs on."""
     name, flags = _cpu()
-    gpu, gpu_memory_bytes = None, 0
+    gpu, gpu_memory_bytes, capability = None, 0, tuple[int, ...]()
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         gpu, gpu_memory_bytes = properties.name, properties.total_memory
+        capability = (properties.major, properties.minor)
     return Machine(
         cpu=name,
         cores=usable_cores(),
@@ -63,6 +65,7 @@ def this_machine() -> Machine:
         system=platform.platform(),
         python=platform.python_version(),
         torch=torch.__version__,
+        gpu_capability=capability,
     )
 
 

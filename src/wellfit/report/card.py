@@ -130,6 +130,7 @@ def _effort(summary: Mapping[str, Any], unit: str, inner: int) -> list[Text]:
         (words.count_text, pace.seen, f" {pace.per}s"),
         ("{:.2f}".format, summary["epochs"], " epochs"),
         (words.count_text, pace.per_s, f" {pace.per}s/s"),
+        ("{:.0%}".format, summary["mfu"], " of the GPU's bf16 peak (MFU)"),
         (words.count_text, summary["parameters"], " parameters"),
     ]
     known = [f"{text(value)}{unit}" for text, value, unit in parts if value is not None]

@@ -3,8 +3,9 @@
 Facts that readers know by name: ``steps_total``, ``parameters``, ``tokens_per_step``,
 ``epoch_tokens`` (targets in one pass over train), ``budget``, ``seed``, ``baselines``
 (name -> loss per target), ``mark`` (the one to pass), ``unit`` (of losses), ``verdict``,
-``machine``, ``task`` (its kind), ``outcomes`` (by split: confusion matrix, worst examples,
-writings), ``data`` (what the text is called).  Others may be set and are shown as they are.
+``machine``, ``flops_per_token`` and ``peak_flops_per_s`` (of all GPUs; where both are known),
+``task`` (its kind), ``outcomes`` (by split: confusion matrix, worst examples, writings), ``data``
+(what the text is called).  Others may be set and are shown as they are.
 
 Series that readers know by name: ``loss``, ``grad_norm``, ``lr``, ``tokens_per_s``, ``tokens``
 (targets whose loss counted; those of a labelled task are texts, see ``counted_by``),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from wellfit.store.evaluation import Evaluation
@@ -37,6 +39,7 @@ def summarize(view: RunView) -> dict[str, Any]:
             **dict.fromkeys(("tokens_seen", "tokens_per_s", "texts_seen", "texts_per_s")),
             f"{counted}_seen": None if tokens is None else int(tokens),
             f"{counted}_per_s": per_second(tokens, elapsed_s) if tokens and elapsed_s else None,
+            "mfu": _mfu(view, facts),
             "epochs": tokens / epoch_tokens if tokens is not None and epoch_tokens else None,
             "elapsed_s": elapsed_s,
             "best": best and {"step": best.step, "val_loss": best.loss},
@@ -86,6 +89,17 @@ def best_evaluation(evaluations: list[Evaluation]) -> Evaluation | None:
 def _last(view: RunView, name: str) -> float | None:
     values = view.series(name).values
     return float(values[-1]) if len(values) and math.isfinite(values[-1]) else None
+
+
+def _mfu(view: RunView, facts: Mapping[str, Any]) -> float | None:
+    """Model FLOPs utilisation: the share of the GPU's bf16 peak at the usual speed of training.
+
+    None where either is not known: on a CPU, of other GPUs, of tasks that do not train on all
+    tokens.  Of fp8 it is still the share of the bf16 peak.
+    """
+    flops, peak = facts.get("flops_per_token"), facts.get("peak_flops_per_s")
+    rates = view.series("tokens_per_s").values
+    return flops * float(median(rates)) / peak if flops and peak and len(rates) else None
 
 
 def _last_step(view: RunView) -> int:

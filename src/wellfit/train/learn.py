@@ -9,7 +9,6 @@ Dims: B rows of a micro-batch, T time, D model, V vocabulary, L labels, C classe
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any, NamedTuple, assert_never
 
 import numpy as np
@@ -21,7 +20,7 @@ from wellfit.config import task as kinds
 from wellfit.config.task import Task
 from wellfit.data import IGNORE, Labels, Rows, Split
 from wellfit.errors import ConfigError
-from wellfit.model import Decoder, Drop, Noise, dropping
+from wellfit.model import Decoder, Drop, Noise
 from wellfit.objectives import Tally
 from wellfit.report.measures import loss_unit
 from wellfit.store import Unit
@@ -40,6 +39,10 @@ class MicroBatch(NamedTuple):
     weight: float  # what their losses add up to weighing: the divisor of the sum
     lora_drop: Drop | None = None  # for the inputs of LoRA's small matrices
 
+    def pinned(self) -> MicroBatch:
+        """The same in memory that a GPU can copy from by itself."""
+        return MicroBatch._make(x.pin_memory() if isinstance(x, Tensor) else x for x in self)
+
     def to(self, device: str | torch.device) -> MicroBatch:
         """The same with its tensors on the device."""
         return MicroBatch._make(
@@ -49,6 +52,9 @@ class MicroBatch(NamedTuple):
 
 LossOf = Callable[[MicroBatch], Tally]
 """The summed loss of a micro-batch, to be divided by the weight of the whole batch."""
+
+How = bool | str
+"""A way to compile, as train.compile has it when it is decided."""
 
 _Sums = Callable[..., Tally]  # of the tensors of a micro-batch and its drop
 
@@ -103,13 +109,14 @@ def class_weights(task: Task, labels: Labels | None, split: Split) -> np.ndarray
 
 
 def loss_of(
-    model: Any, task: Task, labels: Labels | None, weights_C: np.ndarray | None, *, compiled: bool
+    model: Any, task: Task, labels: Labels | None, weights_C: np.ndarray | None, *, compiled: How
 ) -> LossOf:
     """The loss that the task asks for, as a function of a micro-batch."""
     sums: _Sums
     match task:
         case kinds.LanguageModel() | kinds.Complete() | kinds.Chat():
-            sums = _tokens(model, task.loss)
+            fused = bool(compiled) and next(model.parameters()).is_cuda
+            sums = _tokens(model, task.loss, fused=fused)
         case kinds.Classify():
             sums = _classes(model, task, weights_C)
         case kinds.Regress():
@@ -118,28 +125,35 @@ def loss_of(
         case never:
             assert_never(never)
     # Rows of plain text and packed ones have one length; others differ from batch to batch.
-    run = torch.compile(sums, dynamic=None if labels else False) if compiled else sums
+    # CUDA graphs only where they were asked for: they need passes that never accumulate.
+    mode = "reduce-overhead" if compiled == "cuda-graphs" else None
+    run = torch.compile(sums, dynamic=None if labels else False, mode=mode) if compiled else sums
 
     def loss(m: MicroBatch) -> Tally:
-        with nullcontext() if m.lora_drop is None else dropping(model, m.lora_drop):
-            if labels is None:
-                return run(m.tokens_BT, m.targets_BT, m.segments_BT, m.drop)
-            return run(m.tokens_BT, m.lengths_B, m.labels_BL, m.drop)
+        if labels is None:
+            whole = m.n_targets == m.targets_BT.numel()
+            return run(m.tokens_BT, m.targets_BT, m.segments_BT, m.drop, whole)
+        return run(m.tokens_BT, m.lengths_B, m.labels_BL, m.drop)
 
     return loss
 
 
-def _tokens(model: Decoder, cfg: kinds.TokenLoss) -> _Sums:
-    extra = {"label_smoothing": cfg.label_smoothing, "z_weight": cfg.z_loss}
+def _tokens(model: Decoder, cfg: kinds.TokenLoss, *, fused: bool) -> _Sums:
+    extra: Any = {"label_smoothing": cfg.label_smoothing, "z_weight": cfg.z_loss}
+    more = {**extra, "softcap": model.shape.softcap, "fused": fused}
 
     def sums(
-        tokens_BT: Tensor, targets_BT: Tensor, segments_BT: Tensor | None, drop: Noise | None
+        tokens_BT: Tensor,
+        targets_BT: Tensor,
+        segments_BT: Tensor | None,
+        drop: Noise | None,
+        whole: bool,  # every target counts, as the host knows without asking the device
     ) -> Tally:
         hidden_TD = model.hidden(tokens_BT, segments_BT=segments_BT, drop=drop).flatten(0, 1)
         targets_T = targets_BT.flatten()
         if objectives.pays(len(targets_T), model.shape.vocab):
             return objectives.linear_cross_entropy(
-                hidden_TD, model.head_weight, targets_T, softcap=model.shape.softcap, **extra
+                hidden_TD, model.head_weight, targets_T, all_count=whole, **more
             )
         return objectives.token_loss(model.logits(hidden_TD), targets_T, **extra)
 

@@ -15,6 +15,7 @@ from wellfit.checkpoint import Committed
 from wellfit.data import said_of_fit
 from wellfit.diagnose import Finding
 from wellfit.evaluate.baselines import Baselines
+from wellfit.plan import gpu
 from wellfit.report import LiveState
 from wellfit.report.measures import most_telling
 from wellfit.store import Evaluation, Record, Sample, Status, read_run
@@ -74,6 +75,9 @@ class Ledger:
             "unit": unit_of(self.job.recipe.task),
             "task": job.recipe.task.kind,
         }
+        if job.device == "cuda" and (peak := gpu.peak_flops_per_s(job.machine.gpu)):
+            flops = gpu.flops_per_token(job.recipe, job.shape)
+            facts |= {"peak_flops_per_s": peak * job.ranks.world, "flops_per_token": flops}
         for key, value in facts.items():
             self.record.fact(key, value)
         self.event("started", state.step)

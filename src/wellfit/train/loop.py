@@ -17,7 +17,7 @@ from wellfit.train import ranks as group
 from wellfit.train.average import measured_weights, take_average
 from wellfit.train.finish import conclude_diverged, finish
 from wellfit.train.interrupt import Interrupt
-from wellfit.train.job import Job, batch_stream
+from wellfit.train.job import Job, batches
 from wellfit.train.learn import LossOf
 from wellfit.train.ledger import Ledger
 from wellfit.train.measure import evaluate, save_best
@@ -43,12 +43,12 @@ def train_steps(job: Job, state: TrainState, loss_of: LossOf) -> Iterator[StepRe
 
     Owns the order of things and nothing else: what is due after a step is the caller's affair.
     """
-    recipe, stream, total = job.recipe, batch_stream(job), job.steps_total
+    recipe, stream, total = job.recipe, batches(job), job.steps_total
     while state.step < total:
         rate = lr_scale(recipe.schedule, state.step, total=total) * state.plateau.scale
         with during("data"):
             # A line search builds on the last one: every step must see the same rows.
-            micro_batches = list(stream(0 if state.optimizers.searches else state.step))
+            micro_batches = stream(0 if state.optimizers.searches else state.step)
         record = train_step(
             state,
             micro_batches,

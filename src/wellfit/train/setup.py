@@ -24,6 +24,7 @@ from wellfit.report import NoScreen, Screen
 from wellfit.store import Record, RunDir, locked, read_run, write_text_atomic
 from wellfit.train import ranks as group
 from wellfit.train.job import Here, Job, job_loss, make_job, new_state
+from wellfit.train.kernels import kernels
 from wellfit.train.learn import LossOf
 from wellfit.train.ledger import Ledger
 from wellfit.train.loop import Outcome, run
@@ -88,7 +89,8 @@ def resume(path: Path, screen: Screen, *, profile: bool = False) -> Outcome:
         _check_same_model(run_dir, recipe)
         state, rejected = _restored(job)
         here.screen.say(f"resuming at step {state.step} of {job.steps_total}")
-        loss_of = job_loss(job, state.model, compiled=recipe.train.compile is True)
+        assert recipe.train.compile != "auto", "decided when the run began"
+        loss_of = job_loss(job, state.model, compiled=recipe.train.compile)
         return _train(job, state, loss_of, here, lambda to: to.resumed(state, rejected))
 
 
@@ -147,7 +149,8 @@ def _train(
     ledger, status = Ledger(job, record, here), "failed"
     try:
         announce(ledger)
-        outcome = run(job, state, loss_of, ledger)
+        with kernels(job):
+            outcome = run(job, state, loss_of, ledger)
         status = outcome.status
         return outcome
     except Diverged:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from wellfit.config.train import GradientNoise, Regularize
+from wellfit.model import dropping
 from wellfit.objectives import Tally
 from wellfit.optim import clip_gradients, gradient_norm
 from wellfit.probe.timing import during
@@ -56,7 +57,7 @@ def train_step(
     """
     device = next(state.model.parameters()).device
     own = [sum(m.n_targets for m in micro_batches), sum(m.weight for m in micro_batches)]
-    sums = torch.tensor(own, dtype=torch.float64, device=device)
+    sums = torch.tensor(own, dtype=torch.float64)  # on the host, so that one rank waits for nothing
     # Before backward: the divisor of it all.
     n_targets, weight = group.summed(ranks, sums).tolist()
     if n_targets == 0:
@@ -67,10 +68,11 @@ def train_step(
         """Everything up to the guard: the gradient at the weights as they are, put in place."""
         total = torch.zeros((), device=device)
         for micro in micro_batches:
-            with during("forward"):
-                part = loss_of(micro.to(device))
-            with during("backward"):
-                (part.total / weight).backward()
+            with dropping(state.model, micro.lora_drop):
+                with during("forward"):
+                    part = loss_of(micro.to(device))
+                with during("backward"):
+                    (part.total / weight).backward()
             total += part.total.detach()
         with during("gradients"):
             group.sum_gradients(ranks, params)
@@ -79,12 +81,14 @@ def train_step(
             if how.gradient_noise is not None:
                 add_noise(state.optimizers.name_of, how.gradient_noise, seed=seed, step=state.step)
             norm = gradient_norm(params)
-            # One sync a step buys the guard: nothing non-finite ever reaches the weights.
-            if not bool(torch.isfinite(total + norm)):
+            # One sync a step buys the guard: nothing non-finite ever reaches the weights.  What is
+            # recorded comes to the host with it, for reading it later would wait for the update.
+            seen = torch.stack((total, norm)).cpu()
+            if not bool(torch.isfinite(seen.sum())):
                 state.optimizers.zero_grad()
-                raise NonFinite(state.step + 1, float(total) / weight, float(norm))
-        loss = Tally(total, torch.tensor(weight))
-        return StepRecord(state.step + 1, loss, int(n_targets), norm, lr_scale)
+                raise NonFinite(state.step + 1, float(seen[0]) / weight, float(seen[1]))
+        loss = Tally(seen[0], torch.tensor(weight))
+        return StepRecord(state.step + 1, loss, int(n_targets), seen[1], lr_scale)
 
     record = differentiate()
     known = [record]  # what a search asks for first was just computed

@@ -69,7 +69,7 @@ def _seconds(job: Job, seen: Rehearsal) -> float:
     sizes = {name: split.n_targets for name, split in job.data.splits.items()}
     whole = 2 * sizes["val"] + sizes.get("test", 0)  # train is measured as far as val goes
     followed = job.train_blocks.n_targets + job.val_blocks.n_targets
-    slower = 3.0 if job.recipe.train.precision == "bf16" else 1.0
+    slower = 1.0 if job.recipe.train.precision == "fp32" else 3.0
     final_s = slower * seen.evaluation_s * whole / followed
     return job.steps_total * seen.step_s + laws.EVALUATIONS * seen.evaluation_s + final_s
 

@@ -57,7 +57,7 @@ def flag_problem(override: str) -> str:
         (
             "optim: {kind: adamw, momentum: 0.9}",
             "optim.momentum: belongs to kind muon, sgd or rmsprop, and optim.kind is adamw, "
-            "whose keys are lr, groups, betas, eps, amsgrad",
+            "whose keys are lr, groups, betas, eps, state, amsgrad",
         ),
         (
             "tokenizer: {kind: char, vocab: 300}",
@@ -124,7 +124,7 @@ def test_a_plain_value_for_a_section_is_put_where_it_belongs(line, text):
             "model.norm: none",
             "model.norm: 'none' is not rms, layer or null; write model.norm: null",
         ),
-        ("train.precision: 16", "train.precision: 16 is not auto, fp32 or bf16"),
+        ("train.precision: 16", "train.precision: 16 is not auto, fp32, bf16 or fp8"),
         ("data.on_bad: Skip", "data.on_bad: 'Skip' is not error or skip. Did you mean skip?"),
     ],
 )
@@ -175,7 +175,8 @@ def test_a_word_that_is_not_on_the_list_gets_the_list(line, text):
         ),
         (
             "train.compile: on",
-            "train.compile: 'on' is not true, false or auto; write train.compile: true",
+            "train.compile: 'on' is not true, false, auto or cuda-graphs; "
+            "write train.compile: true",
         ),
         (
             "model.softcap: off",

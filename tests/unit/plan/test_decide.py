@@ -181,11 +181,15 @@ def test_a_batch_that_does_not_fit_is_cut_evenly(text: Path) -> None:
     from wellfit.plan import laws
 
     shape = explain_shape(_loaded(text).recipe.model, vocab=65).shape
-    each = laws.activation_bytes(shape)
+    each = laws.activation_bytes(shape, checkpointed=False)
+
+    def cut(memory_bytes: int) -> int:
+        return laws.micro_batch(shape, 12, memory_bytes=memory_bytes, checkpointed=False).value
+
     # room for 5 of 12 sequences: three parts of four, not 5 + 5 + 2
-    assert laws.micro_batch(shape, 12, memory_bytes=11 * each).value == 4
-    assert laws.micro_batch(shape, 12, memory_bytes=10**15).value == 12
-    assert laws.micro_batch(shape, 12, memory_bytes=1).value == 1
+    assert cut(11 * each) == 4
+    assert cut(10**15) == 12
+    assert cut(1) == 1
 
 
 def test_a_model_that_cannot_fit_is_refused_with_its_size(text: Path) -> None:

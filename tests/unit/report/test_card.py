@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from tests.example_run import build_example_run
-from wellfit.report import card
+from wellfit.report import card, page
 from wellfit.report.card import next_commands
 from wellfit.store import Record, RunView, read_run
 from wellfit.units import format_count, format_span
@@ -190,3 +190,15 @@ def test_the_card_says_when_a_simple_model_is_better(views):
 def test_labels_and_answers_want_a_text(views):
     # a sample of nothing would say nothing
     assert next_commands(views["regress"].summary())[0].endswith(" TEXT")
+
+
+def test_utilisation_stands_beside_the_speed_where_it_is_known(tmp_path):
+    run = build_example_run(tmp_path / "run")
+    assert "MFU" not in card_text(read_run(run.path)) and "MFU" not in page(read_run(run.path))
+    record = Record.open(run, from_step=None)
+    record.fact("flops_per_token", 1e7)
+    record.fact("peak_flops_per_s", 1e12)
+    record.close("finished")
+    # 24k tokens/s of 10 MFLOP are 0.24 TFLOP/s of 1
+    assert "24% of the GPU's bf16 peak (MFU)" in " ".join(card_text(read_run(run.path)).split())
+    assert "24% of the GPU&#39;s bf16 peak while training (MFU)" in page(read_run(run.path))

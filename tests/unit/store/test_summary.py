@@ -39,6 +39,20 @@ def test_the_numbers_follow_from_the_record(views):
     assert summary["tokens_per_s"] == pytest.approx(summary["tokens_seen"] / summary["elapsed_s"])
 
 
+def test_utilisation_needs_a_peak_and_a_count(run_path):
+    record = Record.open(RunDir.create(run_path), from_step=0)
+    for step, rate in enumerate([10.0, 500e3, 520e3, 560e3], start=1):  # the first one compiles
+        record.series(step, {"tokens_per_s": rate, "tokens": 1.0, "elapsed_s": 1.0})
+    record.fact("flops_per_token", 0.855e9)
+    record.flush()
+    # a GPU that nobody knows the peak of gets no number
+    assert read_run(run_path).summary()["mfu"] is None
+    record.fact("peak_flops_per_s", 989.4e12)
+    record.close("finished")
+    # the usual speed, 510k tokens/s, times FLOPs over the peak
+    assert read_run(run_path).summary()["mfu"] == pytest.approx(0.4407, abs=1e-4)
+
+
 def test_best_and_final_are_different_things(views):
     summary = views["overfit"].summary()
     on_full = example_evaluation(360, "val", "full split", kind="overfit").loss

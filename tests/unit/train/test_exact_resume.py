@@ -51,6 +51,8 @@ KNOB_CASES: dict[str, dict[str, Any]] = {
     "momentum and centring": {
         "optim": {"kind": "rmsprop", "lr": 0.01, "momentum": 0.9, "centered": True}
     },
+    "adamw in bf16": {"optim": {"kind": "adamw", "lr": 0.01, "state": "bf16"}},
+    "muon in bf16": {"optim": {"kind": "muon", "lr": 0.01, "adam_lr": 0.01, "state": "bf16"}},
     "groups": {
         "optim": {"kind": "adamw", "lr": 0.01, "groups": [{"match": "blocks.0.*", "lr_scale": 0}]}
     },
