@@ -16,16 +16,18 @@ import pytest
 from tests.corpora import write_jsonl
 
 # Arguments: corpus, cache, at which fsync to die (0: never), how large a file may grow (-1: any
-# size).  Stretches are short so that there are many lines in the journal to resume from.
+# size), whether near copies are sought.  Stretches are short so that there are many lines in the
+# journal to resume from, and notes.
 CHILD = """
 import os, resource, signal, sys
 from pathlib import Path
 from wellfit import config
-from wellfit.data import encode, prepare
+from wellfit.data import documents, encode, near, prepare
 
 corpus, cache, dies_at = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 encode._STRETCH_CHARS = 1 << 15
 encode._BATCH_CHARS = 1 << 13
+documents._NOTED_EVERY_S, near._BATCH_CHARS, near._BATCHES = 0.0, 1 << 12, 4
 real, calls = os.fsync, 0
 
 def fsync(handle):
@@ -37,7 +39,9 @@ def fsync(handle):
 
 os.fsync = fsync
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), resource.RLIM_INFINITY))
-data = config.Data(path=corpus, split={"kind": "hash", "val": 0.2, "test": 0.1})
+split = {"kind": "hash", "val": 0.2, "test": 0.1}
+sought = {"words": 2} if int(sys.argv[5]) else None
+data = config.Data(path=corpus, split=split, near_duplicates=sought)
 print("begin", flush=True)
 made = prepare(data, config.BpeTokenizer(vocab=600), cache=cache)
 print(made.fingerprint, calls, flush=True)
@@ -56,9 +60,9 @@ def corpus(tmp_path_factory):
     return write_jsonl(tmp_path_factory.mktemp("corpus") / "a.jsonl", *({"text": t} for t in texts))
 
 
-def start(corpus, cache, *, dies_at=0, limit_bytes=-1):
+def start(corpus, cache, *, dies_at=0, limit_bytes=-1, seeks=False):
     """A child that has come as far as preparing."""
-    arguments = [str(corpus), str(cache), str(dies_at), str(limit_bytes)]
+    arguments = [str(corpus), str(cache), str(dies_at), str(limit_bytes), str(int(seeks))]
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, *arguments],
         stdout=subprocess.PIPE,
@@ -70,9 +74,9 @@ def start(corpus, cache, *, dies_at=0, limit_bytes=-1):
     return child
 
 
-def finish(corpus, cache):
+def finish(corpus, cache, *, seeks=False):
     """Prepare to the end: the fingerprint, and how often the disk was waited for."""
-    child = start(corpus, cache)
+    child = start(corpus, cache, seeks=seeks)
     out, _ = child.communicate()
     assert child.returncode == 0
     fingerprint, calls = out.split()
@@ -181,3 +185,24 @@ def test_one_takes_over_when_the_one_it_waits_for_is_killed(corpus, tmp_path, un
     first.stdout.close()
     assert out.split()[0] == undisturbed["fingerprint"]
     check_same(tmp_path, undisturbed)
+
+
+def test_kills_while_reading_and_comparing_change_nothing(corpus, tmp_path):
+    lines = corpus.read_text().splitlines(keepends=True)
+    for number in range(12):
+        part = tmp_path / f"parts/{number:02d}.jsonl"
+        part.parent.mkdir(exist_ok=True)
+        part.write_text("".join(lines[number * 250 : (number + 1) * 250]))
+    fingerprint, total = finish(tmp_path / "parts", tmp_path / "whole", seeks=True)
+    expected = contents(tmp_path / "whole")
+    # a note for each file, another for each four batches of sketches, then what comes after
+    assert total > 150
+    for dies_at in (2, 20, 37, 44, 60, 90, 120):
+        cache = tmp_path / str(dies_at)
+        child = start(tmp_path / "parts", cache, dies_at=dies_at, seeks=True)
+        assert child.wait() == -9
+        child.stdout.close()
+        again, calls = finish(tmp_path / "parts", cache, seeks=True)
+        # the same files, and what was done is not done again: less the note it died at, three waits
+        assert (again, contents(cache)) == (fingerprint, expected)
+        assert calls <= total - dies_at + 8, dies_at

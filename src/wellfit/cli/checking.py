@@ -63,6 +63,9 @@ def _data(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         across = _listed(copies["across"], zeros=False)
         done = " (dropped)" if copies["dropped"] and across else ""
         yield "also in a later split", (across or "none") + done
+    if (near := audit.get("near_duplicates")) is not None:
+        alike = [f"{Path(p['left_out']).name} like {Path(p['kept']).name}" for p in near["pairs"]]
+        yield "near copies left out", (_listed(near["left_out"]) or "none") + _some(alike)
     shares = {k: f"{o['share']:.2%}" for k, o in audit["overlap"].items()}
     if shares:
         yield "word for word in train", _listed(shares)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeAlias
 
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, Field, model_validator
 
 from wellfit.config.fields import (
     Auto,
+    Count,
     Fraction,
     Name,
     Paths,
@@ -109,6 +111,21 @@ Split: TypeAlias = Annotated[
 ]
 
 
+class NearDuplicates(Section):
+    """Documents that share most of their runs of words; of those alike, one stays."""
+
+    similarity: Annotated[float, Ge(0.1), Le(1), Wanted("a number from 0.1 to 1", "0.8")] = 0.8
+    """From which share on of all distinct runs that two documents have in common they are alike.
+
+    This is their Jaccard similarity, estimated by MinHash.
+    """
+    words: Count = 5
+    """Length of a run, in words less their case; fewer for short records.
+
+    A document with fewer words is alike to exact copies alone.
+    """
+
+
 def _is_encoding(name: str) -> str:
     try:
         b"text".decode(name, "replace")  # refuses codecs such as base64, which make no text
@@ -164,6 +181,11 @@ class Data(Section):
     """What to do with a record that cannot be read: stop, or leave it out and count it."""
     duplicates: Literal["drop", "keep"] = "drop"
     """Whether exact copies of a document that stand in two splits are dropped from one."""
+    near_duplicates: NearDuplicates | None = None
+    """What near copies are, to leave out all but one, of those in two splits the learned one.
+
+    null keeps them; {} takes the values below.
+    """
     max_line: Annotated[Size, Field(examples=["64 MB"])] = 64_000_000
     """The longest line or record that is read; a longer one is an error.  Units: bytes."""
     long: Literal["error", "drop", "cut"] = "error"
@@ -196,6 +218,9 @@ class Data(Section):
             there = f"data.format is {self.format!r}, where each record is a document"
             what = f"{self.document!r} divides files of format text, and {there}"
             raise conflict("document", f"{what}; leave data.document out")
+        if self.near_duplicates is not None and self.duplicates == "keep":
+            what = "near copies are left out, and exact ones are the nearest; leave this out"
+            raise conflict("duplicates", what)
         if isinstance(self.split, FilesSplit):
             self._splits_agree({"split.val": self.split.val, "split.test": self.split.test})
         elif isinstance(self.split, HashSplit):

@@ -32,7 +32,7 @@ def audit_of(
     came_back: dict[str, int] | None,
 ) -> dict[str, Any]:
     """Counts of everything read, kept and left out; JSON can hold it as it is."""
-    sources, noticed = corpus.sources, corpus.table.noticed
+    sources, noticed, near = corpus.sources, corpus.table.noticed, corpus.assignment.near
     return {
         "files": {
             "read": len(sources.files),
@@ -49,6 +49,7 @@ def audit_of(
         },
         "column": noticed.column,
         "duplicates": corpus.assignment.copies._asdict(),
+        "near_duplicates": near and near._asdict(),
         "overlap": _overlaps(splits),
         "characters": _characters(characters),
         "tokenizer": {

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 import platformdirs
 
@@ -65,15 +65,30 @@ def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+def synced(file: IO[Any]) -> None:
+    """Wait until all that was written is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def write_synced(path: Path, text: str) -> None:
     """Write a file that is either there whole or not at all; of one killed, nothing adds up."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        synced(file)
     partial.rename(path)
     sync_directory(path.parent)
+
+
+@contextmanager
+def grown(path: Path, n_bytes: int) -> Iterator[BinaryIO]:
+    """A file that grows, open for writing behind what of it is vouched for; the rest is cut off."""
+    path.touch()
+    with path.open("r+b") as out:
+        out.truncate(n_bytes)
+        out.seek(0, os.SEEK_END)
+        yield out
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

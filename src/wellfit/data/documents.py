@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit.config import Data
-from wellfit.data.cache import write_synced
+from wellfit.data.cache import grown, synced, write_synced
 from wellfit.data.characters import Characters
 from wellfit.data.examples import Form
 from wellfit.data.formats import pieces_of
 from wellfit.data.reading import OnRead
 from wellfit.data.records import Example, Piece
-from wellfit.data.sources import Sources, SplitName, several
+from wellfit.data.sources import SourceFile, Sources, SplitName, several
 from wellfit.errors import DataError
 
 TEXT, EMPTY, BAD = range(3)
@@ -45,6 +47,7 @@ ROW = np.dtype(
 _PACKED = struct.Struct("<QQQQIBB")  # a ROW, from Python numbers
 _HASHES = struct.Struct(">QQ")
 _ROWS_AT_ONCE = 1 << 16
+_NOTED_EVERY_S = 5.0
 _EXAMPLES = 100
 _MOST_LABELS = 10_000
 
@@ -101,6 +104,7 @@ def documents(
     sources: Sources, data: Data, on_read: OnRead, *, first_file: int = 0, form: Form | None = None
 ) -> Iterator[tuple[int, Piece]]:
     """Every piece of every document from a file on, with the number of its file."""
+    on_read(_bytes_before(sources, first_file))
     for number in range(first_file, len(sources.files)):
         for piece in pieces_of(sources.files[number], data, on_read, form):
             yield number, piece
@@ -115,13 +119,32 @@ def scan(
     characters: bool,
     form: Form | None = None,
 ) -> Table:
-    """Read everything once and lay the table down in ``folder``; or open the one that is there."""
-    done, path = folder / "scan.json", folder / "documents.rows"
+    """Read everything once and lay the table down in ``folder``; or open the one that is there.
+
+    One that is there in part is gone on with, from the first file after a note of how far it came.
+    """
+    done, path, note = (folder / name for name in ("scan.json", "documents.rows", "scan.note"))
     if not done.exists():
-        noticed = Noticed()
-        with path.open("wb") as out:
-            pieces = documents(sources, data, on_read, form=form)
-            out.writelines(_rows(pieces, sources, data, noticed, characters=characters))
+        first, n_bytes, said = 0, 0, dict[str, Any]()
+        if note.exists():
+            first, n_bytes, said = json.loads(note.read_text(encoding="utf-8"))
+            said = {k: Counter(v) if isinstance(v, dict) else v for k, v in said.items()}
+        noticed, asked_by, noted_s = Noticed(**said), _asked_by(sources, data), time.monotonic()
+        seen = Characters(noticed.characters) if characters else None
+        on_read(_bytes_before(sources, first))
+        with grown(path, n_bytes) as out:
+            for number, file in enumerate(sources.files[first:], first):
+                if time.monotonic() - noted_s >= _NOTED_EVERY_S:
+                    synced(out)
+                    noticed.characters = seen.text() if seen is not None else ""
+                    write_synced(note, json.dumps([number, out.tell(), vars(noticed)]))
+                    noted_s = time.monotonic()
+                pieces = pieces_of(file, data, on_read, form)
+                asked = partial(asked_by, number)
+                out.writelines(_rows(pieces, file, number, asked, noticed, seen))
+        noticed.characters = seen.text() if seen is not None else ""
+        if list(noticed.column) == [""]:  # there is no such column
+            noticed.column = {}
         write_synced(done, json.dumps(vars(noticed)))
     noticed = Noticed(**json.loads(done.read_text(encoding="utf-8")))
     if not path.stat().st_size:
@@ -129,20 +152,22 @@ def scan(
     return Table(np.memmap(path, dtype=ROW, mode="r"), noticed)
 
 
+def _bytes_before(sources: Sources, number: int) -> int:
+    return sum(part.n_bytes for file in sources.files[:number] for part in file.all)
+
+
 def _rows(
-    pieces: Iterable[tuple[int, Piece]],
-    sources: Sources,
-    data: Data,
+    pieces: Iterable[Piece],
+    file: SourceFile,
+    number: int,
+    asked_by: Callable[[str | None], int],
     noticed: Noticed,
-    *,
-    characters: bool,
+    seen: Characters | None,
 ) -> Iterator[bytes]:
     """Add the pieces of each document up to its row, packed, and note down what is to be told."""
-    asked_by = _asked_by(sources, data)
-    seen = Characters()
     earlier: Characters | None = None  # of this document's earlier pieces
     digest, n_chars, n_bytes, is_blank = hashlib.sha256(), 0, 0, True
-    for file, piece in pieces:
+    for piece in pieces:
         text, example = piece.text, piece.example
         raw = text.encode()
         digest.update(raw if example is None else example.given.encode())
@@ -150,20 +175,20 @@ def _rows(
         n_bytes += len(raw)
         is_blank = is_blank and (not text or text.isspace())
         if not piece.ends:
-            if characters:
+            if seen is not None:
                 earlier = earlier or Characters()
                 earlier.add(text)
             continue
         state = BAD if piece.bad is not None else EMPTY if is_blank else TEXT
-        if characters and state == TEXT:
+        if seen is not None and state == TEXT:
             seen.add(text)
             if earlier is not None:
                 seen.merge(earlier)
-        asked = asked_by(file, piece.value)
+        asked = asked_by(piece.value)
         if piece.bad is not None:
             noticed.skipped[piece.bad.kind] += 1
             if len(noticed.skipped_at) < _EXAMPLES:
-                noticed.skipped_at.append(piece.bad.place(sources.files[file], piece.number))
+                noticed.skipped_at.append(piece.bad.place(file, piece.number))
         value = piece.value or ""
         if value in noticed.column or len(noticed.column) < _EXAMPLES:
             noticed.column[value] += 1
@@ -171,11 +196,8 @@ def _rows(
         if example is not None and state == TEXT and asked != OUT:
             _note(noticed, example)
         hashes = _HASHES.unpack_from(digest.digest())
-        yield _PACKED.pack(*hashes, n_chars, n_bytes, file, state, asked)
+        yield _PACKED.pack(*hashes, n_chars, n_bytes, number, state, asked)
         digest, n_chars, n_bytes, is_blank, earlier = hashlib.sha256(), 0, 0, True, None
-    noticed.characters = seen.text()
-    if list(noticed.column) == [""]:  # there is no such column
-        noticed.column = {}
 
 
 def _note(noticed: Noticed, example: Example) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -105,28 +107,39 @@ def encode(
     held: list[Part] = []
     n_held, end = 0, shards.position
     border = end + _STRETCH_CHARS
+    waiting: deque[Future[list[tuple[SplitName, str, Arrays]]]] = deque()
 
-    def append() -> None:
+    def encoded(held: list[Part]) -> list[tuple[SplitName, str, Arrays]]:
+        found = []
         for name in CODES:
             if parts := [part for part in held if part.split == name]:
                 try:
                     arrays = _tokens_of(parts, tokenizer, how, separate=separate)
                 except TokenizerError as e:
                     raise _placed(e, corpus.sources, parts, tokenizer) from None
-                shards.append(name, "".join(part.piece.text for part in parts), arrays)
-        held.clear()
+                found.append((name, "".join(part.piece.text for part in parts), arrays))
+        return found
 
-    for part in parts_of(corpus, on_read, position=end):
-        if n_held >= _BATCH_CHARS or part.position >= border:
-            append()
-            n_held = 0
-        if part.position >= border:
-            shards.commit(part.position)
-            border = part.position + _STRETCH_CHARS
-        held.append(part)
-        n_held += len(part.piece.text)
-        end = part.position + len(part.piece.text)
-    append()
+    def write(n_left: int) -> None:
+        while len(waiting) > n_left:
+            for name, text, arrays in waiting.popleft().result():
+                shards.append(name, text, arrays)
+
+    with ThreadPoolExecutor(1) as pool:  # encodes what was sent while the next is read
+        for part in parts_of(corpus, on_read, position=end):
+            if n_held >= _BATCH_CHARS or part.position >= border:
+                waiting.append(pool.submit(encoded, held))
+                held, n_held = [], 0
+                write(1)
+            if part.position >= border:
+                write(0)
+                shards.commit(part.position)
+                border = part.position + _STRETCH_CHARS
+            held.append(part)
+            n_held += len(part.piece.text)
+            end = part.position + len(part.piece.text)
+        waiting.append(pool.submit(encoded, held))
+        write(0)
     shards.commit(end)
 
 

@@ -30,6 +30,7 @@ from wellfit.data.reading import (
 from wellfit.data.records import (
     Asked,
     Column,
+    Phrase,
     Piece,
     Record,
     asked_for,
@@ -62,7 +63,7 @@ def pieces_of(
     elif not is_plain:
         wanted = phrase(data.text, "data.text")
         records = _records(file, data, asked_for(data, wanted), on_read)
-        pieces = _documents(records, partial(written_out, wanted), data.max_line)
+        pieces = _documents(records, _text_of(wanted), data.max_line)
     elif data.document == "file":
         pieces = _whole_file(file, data.encoding, on_read)
     else:
@@ -74,6 +75,17 @@ def pieces_of(
         if piece.bad is not None and data.on_bad == "error":
             raise piece.bad.error(file, piece.number)
         yield piece
+
+
+def _text_of(wanted: Phrase) -> Callable[[Any], str]:
+    """What writes a phrase out; of the text of a single column, without a look at the rest."""
+    column = wanted.blanks[0].column
+
+    def text_of(found: Any) -> str:
+        value = found[column]
+        return value if isinstance(value, str) else written_out(wanted, found)
+
+    return text_of if wanted.is_column else partial(written_out, wanted)
 
 
 def _records(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -> Iterator[Record]:

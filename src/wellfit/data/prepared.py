@@ -21,6 +21,7 @@ from wellfit.data.coding import coding, files_of, labels_of
 from wellfit.data.documents import scan
 from wellfit.data.encode import Corpus, encode
 from wellfit.data.examples import Form, form_of, says_of
+from wellfit.data.near import minhash, sketch
 from wellfit.data.reading import Listener, Reporter
 from wellfit.data.shards import Shards, split_file
 from wellfit.data.sources import Sources, find_sources
@@ -38,10 +39,13 @@ FORMAT = 1
 """Raised whenever the same input would give other files; part of every key."""
 
 # of the recipe's data, what decides the tokens once the files and their formats are known
-_DECIDES = {"text", "pattern", "document", "encoding", "on_bad", "duplicates", "max_line", "split"}
+_DECIDES = set(
+    "text pattern document encoding on_bad duplicates near_duplicates max_line split".split()
+)
 _PLAIN = config.LanguageModel()
 _PLAIN_FILES = ("tokens", "starts")
-_WORKING = ("documents.rows", "scan.json", "journal.jsonl")  # of no use once all is done
+# of no use once all is done
+_WORKING = "documents.rows scan.json scan.note near.sketches near.note journal.jsonl".split()
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +120,7 @@ def _key(work: _Work) -> str:
         + [[p.column, cached.sha256_of(p.path, on_read)] for p in file.all if p.column]
         for file in sources.files
     ]
-    says = data.model_dump(mode="json", include=_DECIDES)
+    says = data.model_dump(mode="json", include=_DECIDES, exclude_none=True)
     if data.split.kind == "files":
         says["split"] = "files"  # which those are is said by the files' roles
     if isinstance(tokenizer, config.PretrainedTokenizer):
@@ -125,8 +129,8 @@ def _key(work: _Work) -> str:
         says["split"], tokens = None, {"fingerprint": tokenizer.fingerprint}
     else:
         tokens = tokenizer.model_dump(mode="json")
-    if data.pattern is None:  # as before there were patterns, so that keys stay what they were
-        del says["pattern"]
+    if data.near_duplicates is not None and not isinstance(tokenizer, Tokenizer):
+        says["near_duplicates"]["by"] = minhash().ALGORITHM_VERSION
     parts = {"format": FORMAT, "files": files, "data": says, "tokenizer": tokens}
     return cached.key_of(parts if form is None else {**parts, "task": says_of(form)})
 
@@ -167,7 +171,11 @@ def _make(work: _Work, folder: Path) -> dict[str, Any]:
     on_read = reporter.stage("read")
     table = scan(sources, data, folder, on_read, characters=wants_characters, form=form)
     given, counts = isinstance(asked, Tokenizer), table.noticed.labels
-    assignment = whole(table) if given else assign(table, data, cuts_documents=form is None)
+    sketches = None
+    if not given and data.near_duplicates is not None:
+        sketches = sketch(sources, data, table, folder, reporter.stage("compare"), form)
+    cuts = form is None
+    assignment = whole(table) if given else assign(table, data, sketches, cuts_documents=cuts)
     corpus = Corpus(sources, data, table, assignment, form)
     tokenizer = _tokenizer(corpus, asked, folder / "tokenizer", reporter)
     separate = tokenizer.eos_id is not None and (given or assignment.several)

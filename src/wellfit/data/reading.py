@@ -26,7 +26,7 @@ LEAVE_OUT = "To leave such records out and count them: data.on_bad=skip"
 OnRead: TypeAlias = Callable[[int], None]
 """Told how many bytes of a file on disk have been taken since the last time."""
 
-Stage: TypeAlias = Literal["wait", "fingerprint", "read", "tokenizer", "encode", "audit"]
+Stage: TypeAlias = Literal["wait", "fingerprint", "read", "compare", "tokenizer", "encode", "audit"]
 
 
 class Progress(NamedTuple):

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from wellfit.data.cache import grown, synced
 from wellfit.data.characters import Characters
 from wellfit.data.sources import SplitName
 
@@ -79,11 +80,9 @@ class Shards:
         n = {"token": totals.n_tokens, "document": totals.n_documents}
         files: dict[str, BinaryIO] = {}
         for kind, held in self.files.items():
-            path = split_file(folder, name, kind)
-            path.touch()
-            files[kind] = self._stack.enter_context(path.open("r+b"))
-            files[kind].truncate(n[held.of] * held.dtype.itemsize * held.width)
-            files[kind].seek(0, os.SEEK_END)
+            n_bytes = n[held.of] * held.dtype.itemsize * held.width
+            opened = grown(split_file(folder, name, kind), n_bytes)
+            files[kind] = self._stack.enter_context(opened)
         return _Shard(files, totals, Characters(vouched.get("characters", {}).get(name, "")))
 
     def append(self, name: SplitName, text: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -105,16 +104,14 @@ class Shards:
         """Vouch for everything appended so far: the text before ``position`` is done."""
         for shard in self._shards.values():
             for file in shard.files.values():
-                file.flush()
-                os.fsync(file.fileno())
+                synced(file)
         line = {
             "position": position,
             "totals": {name: list(shard.totals) for name, shard in self._shards.items()},
             "characters": self.characters(),
         }
         self._journal.write(json.dumps(line) + "\n")
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
+        synced(self._journal)
         self.position = position
 
     def totals(self) -> dict[str, Totals]:

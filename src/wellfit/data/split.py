@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from wellfit.config.data import ColumnSplit, Data, FilesSplit, HashSplit, TailSplit
 from wellfit.data.documents import CODES, OUT, TEST, TEXT, TRAIN, VAL, Table
+from wellfit.data.near import NearCopies, Sketches, leave_out_near
 from wellfit.data.sources import SplitName
 from wellfit.errors import DataError
 
@@ -40,14 +41,17 @@ class Assignment(NamedTuple):
     copies: Copies
     left_out: int  # documents whose split column names none of the splits
     several: bool  # some split holds more than one document, so where they end must be told
+    near: NearCopies | None = None  # what was left out besides exact copies
 
 
-def assign(table: Table, data: Data, *, cuts_documents: bool = True) -> Assignment:
+def assign(
+    table: Table, data: Data, sketches: Sketches | None = None, *, cuts_documents: bool = True
+) -> Assignment:
     """Decide for every document; one that a tail split may not cut goes where it begins.
 
     Copies across splits are dropped from the split that is learned from (train before val, val
     before test), so that val and test stay as they were given and can be compared with what
-    others report on them.
+    others report on them.  With sketches, so are near copies.
 
     Raises ``DataError`` if a split that was asked for would be empty.
     """
@@ -68,12 +72,14 @@ def assign(table: Table, data: Data, *, cuts_documents: bool = True) -> Assignme
     has_test = data.split.test or (data.split.kind == "hash" and data.split.test_files)
     names: tuple[SplitName, ...] = ("train", "val", "test") if has_test else ("train", "val")
     across = _copies_across(table, codes, drop=data.duplicates == "drop")
+    near = leave_out_near(sketches, codes, data) if sketches is not None else None
     counts = _counts(table, codes, cuts, names)
     for name in names:
         if counts[name] == 0:
-            raise DataError(_empty(name, table, data, across))
+            is_near = near is not None and name in near.left_out
+            raise DataError(_empty(name, table, data, copied=is_near or bool(across.get(name))))
     copies = Copies(across, data.duplicates == "drop", *_copies_within(table, codes, names))
-    return Assignment(codes, cuts, names, copies, left_out, max(counts.values()) > 1)
+    return Assignment(codes, cuts, names, copies, left_out, max(counts.values()) > 1, near)
 
 
 def whole(table: Table) -> Assignment:
@@ -189,14 +195,15 @@ def _copies_within(
     return repeated, 1 / share
 
 
-def _empty(name: SplitName, table: Table, data: Data, across: dict[SplitName, int]) -> str:
+def _empty(name: SplitName, table: Table, data: Data, *, copied: bool) -> str:
     """Why a split has no document, and what to write instead."""
     if not table.n_texts:
         return _no_text(table)
-    if across.get(name) and data.duplicates == "drop":
+    if copied and data.duplicates == "drop":
+        keep = "duplicates=keep" if data.near_duplicates is None else "near_duplicates=null"
         return (
-            f"every document of {name} has an exact copy in a split further from training, and "
-            "was dropped. Check the split, or keep copies: data.duplicates=keep"
+            f"every document of {name} has a copy in a split further from training, and was "
+            f"dropped. Check the split, or keep copies: data.{keep}"
         )
     return f"the {name} split is empty: {_why_empty(name, table, data)}"
 

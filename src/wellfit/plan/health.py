@@ -17,6 +17,7 @@ _PARTS = (
     ("pyarrow", "data", "reads parquet"),
     ("zstandard", "data", "reads .zst files"),
     ("torchao", "gpu", "trains in fp8"),
+    ("rensa", "data", "finds near copies of documents"),
 )
 _LOW_DISK_BYTES = 2e9
 

@@ -22,6 +22,8 @@ from wellfit.errors import TokenizerError
 
 _UNKNOWN = -1
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
+# before a space that follows something else GPT-2's pattern ends a token anyway
+_PART = re.compile(r".{2000}.*?\S(?= )|.+", re.DOTALL)
 _WORD_START = "\u2581"  # how SentencePiece writes a space
 
 
@@ -117,14 +119,16 @@ class LibraryCodec:
 
     definition: str  # tokenizer.json as read or first written: a later library may word it anew
     library: tokenizers.Tokenizer
+    cuts: bool = False  # a token never holds a space behind something else
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """All texts at once, on every core."""
-        done = self.library.encode_batch_fast(list(texts), add_special_tokens=False)
-        parts = [one.ids for one in done]
-        lengths = np.fromiter(map(len, parts), np.int64, len(parts))
-        ids = np.fromiter(chain.from_iterable(parts), np.uint32, int(lengths.sum()))
-        return Encoded(ids, lengths)
+        """All texts at once, on every core; where it may be, in parts, with which it is faster."""
+        parts = [_PART.findall(text) if self.cuts else [text] for text in texts]
+        flat = list(chain.from_iterable(parts))
+        found = [one.ids for one in self.library.encode_batch_fast(flat, add_special_tokens=False)]
+        ends = np.cumsum([0, *map(len, found)])
+        ids = np.fromiter(chain.from_iterable(found), np.uint32, int(ends[-1]))
+        return Encoded(ids, np.diff(ends[np.cumsum([0, *map(len, parts)])]))
 
     def decode(self, ids: npt.NDArray[Any]) -> str:
         """The text of ids, special tokens by their names."""
@@ -202,7 +206,10 @@ def library_codec(definition: str) -> LibraryCodec:
     library.no_truncation()
     library.no_padding()
     library.encode_special_tokens = True
-    return LibraryCodec(definition, library)
+    pattern, added = library.pre_tokenizer, library.get_added_tokens_decoder().values()
+    cuts = isinstance(pattern, tokenizers.pre_tokenizers.ByteLevel) and pattern.use_regex
+    cuts = cuts and not pattern.add_prefix_space and library.normalizer is None
+    return LibraryCodec(definition, library, cuts and all(token.special for token in added))
 
 
 def framed(definition: str, before: Sequence[int], after: Sequence[int]) -> str:

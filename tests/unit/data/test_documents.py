@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import pytest
 
 from tests.corpora import data_of, write, write_jsonl
-from wellfit.data import documents, find_sources
+from wellfit.data import documents, find_sources, formats
 from wellfit.data.formats import PIECE_CHARS
 
 
@@ -85,3 +86,32 @@ def test_a_finished_first_reading_is_not_done_again(tmp_path):
     path.write_text("y")
     # a killed process took long enough already
     assert np.array_equal(scanned(path, tmp_path / "work").rows, first.rows)
+
+
+def test_a_reading_that_was_killed_goes_on_with_the_file_it_was_at(tmp_path, monkeypatch):
+    for i in range(5):
+        records = [{"text": f"text {i} {j} {chr(0x3B1 + i)}", "s": f"v{i}"} for j in range(10)]
+        path = write_jsonl(tmp_path / f"a/{i}.jsonl", *records)
+        path.write_text(path.read_text() + "{\n")
+    fields = {"on_bad": "skip", "split": {"kind": "column", "column": "s", "val": "v1"}}
+    whole = scanned(tmp_path / "a", tmp_path / "whole", characters=True, **fields)
+    monkeypatch.setattr(documents, "_NOTED_EVERY_S", 0.0)
+    read = []
+
+    def killed(file, *rest):
+        read.append(file.path.name)
+        if read == ["0.jsonl", "1.jsonl", "2.jsonl"]:
+            raise KeyboardInterrupt
+        return formats.pieces_of(file, *rest)
+
+    monkeypatch.setattr(documents, "pieces_of", killed)
+    with pytest.raises(KeyboardInterrupt):
+        scanned(tmp_path / "a", tmp_path / "work", characters=True, **fields)
+    with (tmp_path / "work/documents.rows").open("ab") as file:
+        file.write(b"what nobody vouches for")
+    again = scanned(tmp_path / "a", tmp_path / "work", characters=True, **fields)
+    # the first two files are not read again
+    assert read[3:] == ["2.jsonl", "3.jsonl", "4.jsonl"]
+    # and nothing is lost, or counted twice
+    assert np.array_equal(again.rows, whole.rows) and again.noticed == whole.noticed
+    assert again.noticed.column == {f"v{i}": 10 for i in range(5)} | {"": 5}
