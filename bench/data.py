@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -323,8 +324,7 @@ def found_f1(documents: list[str], kept: list[str]) -> float:
 
 def by_datasketch(documents: list[str]) -> int:
     """How many documents have no near copy before them."""
-    import datasketch
-
+    datasketch = import_module("datasketch")  # measured where it happens to be installed
     index = datasketch.MinHashLSH(threshold=0.8, num_perm=128)
     for number, text in enumerate(documents):
         made = datasketch.MinHash(num_perm=128)

@@ -26,6 +26,7 @@ from wellfit.plan import this_machine
 from wellfit.report import NoScreen
 from wellfit.store import RunDir
 from wellfit.train.job import Here, Job, job_loss, new_state
+from wellfit.train.kernels import keep_memory
 from wellfit.train.loop import train_steps
 from wellfit.train.ranks import Ranks
 from wellfit.train.setup import decided_job, prepared
@@ -60,6 +61,7 @@ def job_of(shape: dict[str, int], keys: list[str], folder: Path) -> Job:
     for key in keys:
         name, _, value = key.partition("=")
         recipe[name] = _value(value)
+    keep_memory()  # as a run does
     here = Here(this_machine(), Ranks(), NoScreen())
     loaded = load_dict(recipe)
     data = prepared(loaded.recipe, here.ranks, here.screen)

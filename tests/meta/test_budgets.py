@@ -12,7 +12,7 @@ import pytest
 
 from tests.meta.source_tree import SRC, here, parsed, source_files
 
-TOTAL_CODE_LINES = 16_500  # without blank lines, comments and docstrings; see the revision of 0007
+TOTAL_CODE_LINES = 17_300  # without blank lines, comments and docstrings; see the revision of 0007
 FILE_LINES, MOST_FILES_LINES = 600, 450
 BODY_LINES, MOST_BODIES_LINES, USUAL_BODY_LINES = 60, 36, 12
 PARAMETERS = 8

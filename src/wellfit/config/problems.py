@@ -75,6 +75,7 @@ class _Walk(NamedTuple):
         """The section that a tree describes; None when there is a problem in it."""
         before = len(self.found) + len(self.missing)
         values: dict[str, Any] = {}
+        plain_fields = list[tuple[str, FieldInfo, Entry]]()
         for key, entry in tree.items():
             field, here = section.model_fields.get(key), (*path, key)
             if field is None:
@@ -82,11 +83,9 @@ class _Walk(NamedTuple):
                 self.found.append(Problem(entry.origin, dotted(here), text))
             elif variants(field.annotation):
                 values[key] = self.held(field, here, entry)
-            elif error := refusal(field, plain_value(entry.value)):
-                text = _wrong(field, dotted(here), entry, error)
-                self.found.append(Problem(entry.origin, dotted(here), text))
             else:
                 values[key] = plain_value(entry.value)
+                plain_fields.append((key, field, entry))
         for key, field in section.model_fields.items():
             if key not in tree and field.is_required():
                 here = (*path, key)
@@ -94,18 +93,24 @@ class _Walk(NamedTuple):
                     values[key] = self.section(default_section(field), {}, here, origin)
                 else:
                     self.lacks(here, field, origin, tree.get("kind"))
-        if len(self.found) + len(self.missing) > before:
-            return None
-        try:
-            return section.model_validate(values)
-        except ValidationError as e:  # values that are right one by one and cannot be together
-            error = e.errors()[0]
+        if len(self.found) + len(self.missing) == before:
+            try:
+                return section.model_validate(values)
+            except ValidationError as e:
+                error = e.errors()[0]
+        # Something is wrong: look at values one by one, which takes a hundred times as long.
+        for key, field, entry in plain_fields:
+            if refused := refusal(field, values[key]):
+                text = _wrong(field, dotted((*path, key)), entry, refused)
+                self.found.append(Problem(entry.origin, dotted((*path, key)), text))
+        if len(self.found) + len(self.missing) == before:
+            # values that are right one by one and cannot be together
             at = tuple(error["ctx"]["key"].split("."))
             given = places(tree)
             around = [at[:n] for n in range(len(at), 0, -1) if at[:n] in given]
             origin = given[around[0]] if around else origin
             self.found.append(Problem(origin, dotted((*path, *at)), error["msg"]))
-            return None
+        return None
 
     def held(self, field: FieldInfo, path: Path, entry: Entry) -> Section | None:
         """The section that a key holds; None when it is off, or there is a problem in it."""

@@ -237,9 +237,9 @@ class MLP(nn.Module):
             case "swiglu":
                 hidden_BTF = F.silu(self.gate(x_BTD)) * hidden_BTF
             case "geglu":
-                hidden_BTF = F.gelu(self.gate(x_BTD), approximate="tanh") * hidden_BTF
+                hidden_BTF = fused.gelu(self.gate(x_BTD)) * hidden_BTF
             case "gelu":
-                hidden_BTF = F.gelu(hidden_BTF, approximate="tanh")
+                hidden_BTF = fused.gelu(hidden_BTF)
             case "relu2":
                 hidden_BTF = fused.relu_squared(hidden_BTF)
             case never:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo  # torch.compiler.disable imports the whole compiler
 
 from wellfit.errors import CheckpointError, ConfigError, need
 from wellfit.model.dropout import Noise
@@ -43,7 +44,7 @@ class Encoder(nn.Module):
         self.model, self.shape = model, shape
         self.compute = torch.float32
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @_disable_dynamo
     def outputs_of(
         self, tokens_BT: Tensor, lengths_B: Tensor, *, drop: Noise | None = None
     ) -> Tensor:

@@ -6,42 +6,142 @@ Dims: N matrices of one shape, R rows, C columns (R <= C).
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from threading import Barrier
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-# Quintic whose iterates drive every singular value in (0, 1] towards 1; it does not converge
-# to exactly 1, and need not (same source).
-_A, _B, _C = 3.4445, -4.7750, 2.0315
-_STEPS = 5
+
+class Quintic(NamedTuple):
+    """``a x + b x^3 + c x^5``, a step that brings singular values nearer to 1."""
+
+    a: float
+    b: float
+    c: float
+
+
+# Those whose composition is nearest to 1 on [0.003, 1], one after the other, each with one percent
+# of room for rounding: values from 0.003 of the largest on end between 0.79 and 1.21.  Made as
+# Polar Express (arXiv:2505.16932) says, by a linear program over a fine grid.  Three steps are
+# not enough (LOG.md, 2026-11-21).
+_STEPS = (
+    (Quintic(8.30193, -24.04243, 17.46994), Quintic(4.01023, -2.92902, 0.54299)),
+    (Quintic(3.50255, -2.57718, 0.50491), Quintic(2.52267, -1.8392, 0.42711)),
+)
+_ROOM = 1.01  # a singular value above 1 would be thrown far away by the first of them
+_LARGE = 512  # rows from which on matrices are treated one by one, and their products in parts
+_PARTS = 4
 
 
 def orthogonalize(g_NRC: Tensor) -> Tensor:
-    """The nearest (semi-)orthogonal matrix of each, by Newton-Schulz iteration.
+    """Matrices near the (semi-)orthogonal one nearest to each: same directions, values near 1.
 
-    Works in bfloat16: the iteration forgives rounding, and the products run at the machine's
-    full rate.  Shapes: any (N, R, C); the result has the same shape.
+    What a matrix is divided by bounds its largest singular value more tightly than the Frobenius
+    norm does, so that four steps reach as far down as five do otherwise.  Of a wide one two steps
+    at a time are taken on its Gram matrix (R, R), which is the smaller one, and put into one
+    product.  Works in bfloat16, which runs at the machine's full rate: the steps forgive rounding
+    where multiples of the identity, next to which all else is small, are kept apart from what is
+    rounded.
+
+    Shapes   any (N, R, C); the result has the same shape, in bfloat16.
     """
     x_NRC = g_NRC.bfloat16()
     tall = x_NRC.shape[1] > x_NRC.shape[2]
     if tall:
-        x_NRC = x_NRC.mT
-    x_NRC = x_NRC / (x_NRC.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    for _ in range(_STEPS):
-        gram_NRR = x_NRC @ x_NRC.mT
-        poly_NRR = torch.baddbmm(gram_NRR, gram_NRR, gram_NRR, beta=_B, alpha=_C)
-        x_NRC = torch.baddbmm(x_NRC, poly_NRR, x_NRC, beta=_A)
+        x_NRC = x_NRC.mT.contiguous()
+    wide = x_NRC.shape[2] > 2 * x_NRC.shape[1]
+    gram_NRR = _symmetric(x_NRC, x_NRC)
+    # the fourth root of the sum of the fourth powers of all singular values
+    norm_N11 = torch.linalg.matrix_norm(gram_NRR, keepdim=True, dtype=torch.float32)
+    inverse_N11 = 1 / (_ROOM * norm_N11.sqrt() + 1e-7)
+    x_NRC = (x_NRC * inverse_N11).bfloat16()
+    gram_NRR = (gram_NRR * inverse_N11.square()).bfloat16()
+    for turn, (first, second) in enumerate(_STEPS):
+        gram_NRR = _symmetric(x_NRC, x_NRC) if turn else gram_NRR
+        if wide:
+            x_NRC = _two(first, second, x_NRC, gram_NRR)
+        else:
+            x_NRC = _one(first, x_NRC, gram_NRR)
+            x_NRC = _one(second, x_NRC, _symmetric(x_NRC, x_NRC))
     return x_NRC.mT if tall else x_NRC
+
+
+def _one(step: Quintic, x_NRC: Tensor, gram_NRR: Tensor) -> Tensor:
+    """A step of a matrix, whose Gram matrix is known."""
+    even_NRR = _symmetric(gram_NRR, gram_NRR, gram_NRR, beta=step.b, alpha=step.c)
+    return torch.baddbmm(x_NRC, even_NRR, x_NRC, beta=step.a)
+
+
+def _two(first: Quintic, second: Quintic, x_NRC: Tensor, gram_NRR: Tensor) -> Tensor:
+    """Both steps of a matrix, by way of its Gram matrix."""
+    # the first step multiplies by a + one; of the result, the Gram matrix
+    one_NRR = _symmetric(gram_NRR, gram_NRR, gram_NRR, beta=first.b, alpha=first.c)
+    once_NRR = _symmetric(one_NRR, gram_NRR, gram_NRR, beta=first.a)
+    gram_NRR = _symmetric(once_NRR, one_NRR, once_NRR, beta=first.a)
+    two_NRR = _symmetric(gram_NRR, gram_NRR, gram_NRR, beta=second.b, alpha=second.c)
+    # (a + two) (a + one), without the identity's share
+    mixed_NRR = (one_NRR * second.a).add_(two_NRR, alpha=first.a)
+    both_NRR = _symmetric(two_NRR, one_NRR, mixed_NRR)
+    return torch.baddbmm(x_NRC, both_NRR, x_NRC, beta=first.a * second.a)
+
+
+def _symmetric(
+    a_NRC: Tensor,
+    b_NRC: Tensor,
+    plus_NRR: Tensor | None = None,
+    *,
+    beta: float = 1.0,
+    alpha: float = 1.0,
+) -> Tensor:
+    """``alpha a b^T``, known to be symmetric, and ``beta`` times ``plus``.
+
+    Of a single matrix little more than half is computed; several smaller ones go faster whole.
+    """
+    N, R, _ = a_NRC.shape
+    if N > 1 or R < _LARGE or a_NRC.device.type != "cpu":
+        if plus_NRR is None:
+            return a_NRC @ b_NRC.mT
+        return torch.baddbmm(plus_NRR, a_NRC, b_NRC.mT, beta=beta, alpha=alpha)
+    out_NRR = a_NRC.new_empty(N, R, R)
+    (out, a, b), part = (out_NRR[0], a_NRC[0], b_NRC[0]), -(-R // _PARTS)
+    for start in range(0, R, part):
+        end = min(start + part, R)
+        if plus_NRR is None:
+            rows = a[start:end] @ b[:end].mT
+        else:
+            plus = plus_NRR[0, start:end, :end]
+            rows = torch.addmm(plus, a[start:end], b[:end].mT, beta=beta, alpha=alpha)
+        out[start:end, :end] = rows
+        out[:start, start:end] = rows[:, :start].mT
+    return out_NRR
+
+
+@cache
+def _workers(cores: int) -> ThreadPoolExecutor:
+    """Threads that compute on one core each: they need not wait for each other in a product."""
+    pool, ready = ThreadPoolExecutor(cores), Barrier(cores)
+
+    def begin(_: int) -> None:
+        torch.get_num_threads()  # without which the number set next is overwritten at first use
+        torch.set_num_threads(1)  # of this thread, and of those that begin later
+        ready.wait()
+
+    list(pool.map(begin, range(cores)))
+    torch.set_num_threads(cores)
+    return pool
 
 
 class Muon(torch.optim.Optimizer):
     """Muon for the hidden matrices of a model, batched over matrices of one shape.
 
     ``torch.optim.Muon`` walks over the matrices one at a time; batching makes few large
-    products of many small ones.  Weight decay is decoupled: a step multiplies weights by
-    ``1 - lr * weight_decay``.  Each update is scaled by sqrt(max(1, rows / columns)), so that
-    one rate serves every shape.  Each of ``groups`` has its parameters and their ``lr``.
+    products of many small ones, and on a processor each core has matrices of its own.  Weight
+    decay is decoupled: a step multiplies weights by ``1 - lr * weight_decay``.  Each update is
+    scaled by sqrt(max(1, rows / columns)), so that one rate serves every shape.  Each of
+    ``groups`` has its parameters and their ``lr``.
     """
 
     def __init__(self, groups: list[dict[str, Any]], *, momentum: float) -> None:
@@ -49,28 +149,41 @@ class Muon(torch.optim.Optimizer):
         shapes = [tuple(p.shape) for group in self.param_groups for p in group["params"]]
         assert all(len(shape) == 2 for shape in shapes), f"Muon takes matrices, got {shapes}"
 
-    @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every matrix that has a gradient."""
+        work, cores = list[tuple[list[Tensor], dict[str, float]]](), 1
         for group in self.param_groups:
             by_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
             for p in group["params"]:
                 if p.grad is not None:
                     # Tall matrices go with the wide ones that they are when transposed.
                     by_shape[tuple(sorted(p.shape))].append(p)
-            for params in by_shape.values():
-                self._step_shape(params, group)
+            for (rows, _), params in by_shape.items():
+                at_once = len(params)
+                if params[0].device.type == "cpu":
+                    cores = torch.get_num_threads()
+                    at_once = 1 if rows >= _LARGE else -(-at_once // cores)
+                starts = range(0, len(params), at_once)
+                work += [(params[first : first + at_once], group) for first in starts]
+        each = map if cores == 1 else _workers(cores).map
+        list(each(self._step_alike, *zip(*work, strict=True)) if work else ())
 
-    def _step_shape(self, params: list[Tensor], group: dict[str, float]) -> None:
-        grads = [p.grad for p in params if p.grad is not None]
-        buffers = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in params]
-        torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
-        nesterov = torch._foreach_lerp(grads, buffers, group["momentum"])
-        wide = [u.mT if u.shape[0] > u.shape[1] else u for u in nesterov]
-        stacked_NRC = torch.stack([u.bfloat16() for u in wide])
-        updates_NRC = orthogonalize(stacked_NRC)
-        torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
-        for p, u_RC in zip(params, updates_NRC, strict=True):
+    @torch.no_grad()
+    def _step_alike(self, params: list[Tensor], group: dict[str, float]) -> None:
+        """Update matrices of one shape, or its transpose."""
+        momentum, lr, shape = group["momentum"], group["lr"], sorted(params[0].shape)
+        wide_NRC = params[0].new_empty(len(params), *shape, dtype=torch.bfloat16)
+        for p, to_RC in zip(params, wide_NRC, strict=True):
+            g_RC = p.grad
+            assert g_RC is not None, "asked for by step"
+            m_RC = self.state[p].setdefault("momentum", torch.zeros_like(p))
+            m_RC.lerp_(g_RC, 1 - momentum)
+            looking_RC = torch.lerp(g_RC, m_RC, momentum)  # ahead, as Nesterov's does
+            to_RC.copy_(looking_RC.mT if p.shape[0] > p.shape[1] else looking_RC)
+        decay = 1 - lr * group["weight_decay"]
+        for p, u_RC in zip(params, orthogonalize(wide_NRC), strict=True):
             rows, columns = p.shape
+            if decay != 1:
+                p.mul_(decay)
             scale = max(1.0, rows / columns) ** 0.5
-            p.add_(u_RC.mT if rows > columns else u_RC, alpha=-group["lr"] * scale)
+            p.add_(u_RC.mT if rows > columns else u_RC, alpha=-lr * scale)

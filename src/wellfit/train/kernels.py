@@ -1,7 +1,8 @@
-"""Which of torch's kernels a run on a GPU takes, and whether they add in a fixed order."""
+"""Which of torch's kernels a run on a GPU takes, and where a run on a processor gets its memory."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,20 @@ from wellfit.plan.gpu import attention_kernels
 from wellfit.train.job import Job
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG=:4096:8"
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of glibc's mallopt
+
+
+def keep_memory() -> None:
+    """Have this process keep what it frees, in place of handing each large tensor back at once.
+
+    Otherwise glibc maps every one anew, and the system fills it with zeros page by page: an
+    eighth of a training step (LOG.md, 2026-11-21).  Elsewhere than under glibc nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, -1)
 
 
 @contextmanager

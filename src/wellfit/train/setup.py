@@ -24,7 +24,7 @@ from wellfit.report import NoScreen, Screen
 from wellfit.store import Record, RunDir, locked, read_run, write_text_atomic
 from wellfit.train import ranks as group
 from wellfit.train.job import Here, Job, job_loss, make_job, new_state
-from wellfit.train.kernels import kernels
+from wellfit.train.kernels import keep_memory, kernels
 from wellfit.train.learn import LossOf
 from wellfit.train.ledger import Ledger
 from wellfit.train.loop import Outcome, run
@@ -179,6 +179,8 @@ def _here(recipe: Recipe, screen: Screen, *, profile: bool) -> Here:
     machine, device = this_machine(), recipe.train.device
     if device == "auto":
         device = "cuda" if machine.gpu else "cpu"
+    if device == "cpu":
+        keep_memory()
     ranks = group.join(device)
     return Here(machine, ranks, screen if ranks.leads else NoScreen(), profile)
 

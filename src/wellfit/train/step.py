@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,6 @@ def train_step(
 
     Raises ``NonFinite`` before the weights change, and ``ValueError`` when no target counts.
     """
-    device = next(state.model.parameters()).device
     own = [sum(m.n_targets for m in micro_batches), sum(m.weight for m in micro_batches)]
     sums = torch.tensor(own, dtype=torch.float64)  # on the host, so that one rank waits for nothing
     # Before backward: the divisor of it all.
@@ -66,14 +65,7 @@ def train_step(
 
     def differentiate() -> StepRecord:
         """Everything up to the guard: the gradient at the weights as they are, put in place."""
-        total = torch.zeros((), device=device)
-        for micro in micro_batches:
-            with dropping(state.model, micro.lora_drop):
-                with during("forward"):
-                    part = loss_of(micro.to(device))
-                with during("backward"):
-                    (part.total / weight).backward()
-            total += part.total.detach()
+        total = _backward(state.model, micro_batches, loss_of, weight)
         with during("gradients"):
             group.sum_gradients(ranks, params)
             total = group.summed(ranks, total)
@@ -108,6 +100,22 @@ def train_step(
     state.step += 1
     state.tokens_seen += record.n_targets
     return record
+
+
+def _backward(
+    model: Any, micro_batches: Sequence[MicroBatch], loss_of: LossOf, weight: float
+) -> Tensor:
+    """Gradients of the summed losses over ``weight``, added to those there are; the sum itself."""
+    device = next(model.parameters()).device
+    total = torch.zeros((), device=device)
+    for micro in micro_batches:
+        with dropping(model, micro.lora_drop):
+            with during("forward"):
+                part = loss_of(micro.to(device))
+            with during("backward"):
+                (part.total / weight).backward()
+        total += part.total.detach()
+    return total
 
 
 @torch.no_grad()
