@@ -25,10 +25,10 @@ CPU_RECIPE = (
     "--batch_size=12 --n_layer=4 --n_head=4 --n_embd=128 --max_iters=2000 --lr_decay_iters=2000 "
     "--dropout=0.0"
 ).split()
-# What examples/shakespeare.yaml is changed by to reach each loss.
-TO_188 = ["train.budget=10 seconds"]
-TO_150 = ["train.budget=1 minute"]
-TO_14697 = ["train.budget=3 minutes"]
+# What examples/shakespeare.yaml is changed by to reach each loss (LOG.md, 2026-11-21).
+TO_188 = ["model.depth=3", "model.width=128", "model.context=128", "train.budget=220 steps"]
+TO_150 = ["regularize.weight_decay=0.1", "train.budget=1050 steps"]
+TO_14697 = ["train.budget=2400 steps"]
 BEST = ["train.budget=60 minutes"]
 
 

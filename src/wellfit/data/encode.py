@@ -125,12 +125,15 @@ def encode(
             for name, text, arrays in waiting.popleft().result():
                 shards.append(name, text, arrays)
 
-    with ThreadPoolExecutor(1) as pool:  # encodes what was sent while the next is read
+    # A library's encoding needs no Python, and goes on while the next texts are read; of ours a
+    # second batch would take half of the memory that preparing is allowed to take.
+    at_once = int(tokenizer.kind not in ("char", "byte"))
+    with ThreadPoolExecutor(1) as pool:
         for part in parts_of(corpus, on_read, position=end):
             if n_held >= _BATCH_CHARS or part.position >= border:
                 waiting.append(pool.submit(encoded, held))
                 held, n_held = [], 0
-                write(1)
+                write(at_once)
             if part.position >= border:
                 write(0)
                 shards.commit(part.position)
