@@ -43,8 +43,12 @@ def test_muon_takes_the_steps_of_torch_muon(monkeypatch: pytest.MonkeyPatch) -> 
         assert (p - q).norm() < 0.02 * moved
 
 
-@pytest.mark.parametrize("falls", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize(("rows", "columns"), [(300, 400), (256, 1024), (64, 64)])
+SIZES = [(rows, columns, falls) for rows, columns in ((300, 400), (256, 1024), (64, 64))
+         for falls in (0.0, 0.5, 1.0)]  # fmt: skip
+
+
+# of the last, the smallest of values that fall as 1 / n lie below what the steps are for
+@pytest.mark.parametrize(("rows", "columns", "falls"), [*SIZES, (520, 1100, 0.5)])
 def test_an_orthogonalized_matrix_is_as_near_to_the_nearest_as_torchs(
     rows: int, columns: int, falls: float
 ) -> None:
