@@ -151,5 +151,6 @@ def run(command: list[str], folder: Path = ROOT, *, threads: int | None = None) 
 
 def run_json(command: list[str], folder: Path = ROOT) -> dict[str, Any]:
     """The JSON that a command prints last."""
-    found: dict[str, Any] = json.loads(run(command, folder).splitlines()[-1])
+    said = run(command, folder)
+    found: dict[str, Any] = json.loads(said[said.rindex("\n{") + 1 :] if "\n{" in said else said)
     return found
