@@ -29,8 +29,8 @@ CPU_RECIPE = (
 TO_188 = ["model.depth=3", "model.width=128", "model.context=128", "train.budget=220 steps"]
 TO_188 += ["evaluate.every=110 steps"]
 TO_150 = ["regularize.weight_decay=0.1", "train.budget=1050 steps"]
-TO_14697 = ["regularize.weight_decay=0.25", "train.budget=2600 steps"]
-BEST = ["regularize.weight_decay=0.3", "train.budget=5000 steps"]
+TO_14697 = ["train.budget=2000 steps", "evaluate.every=500 steps"]
+BEST = ["regularize.weight_decay=0.3", "train.budget=4000 steps"]
 
 
 class Given(Protocol):

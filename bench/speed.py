@@ -7,9 +7,10 @@ bar beside it.  Peers run in processes of their own: ``PYTHON`` is an interprete
 with bench/peers/requirements.txt, ``DIR`` of nanoGPT a checkout of it, ``DIR`` of the data a folder
 with tinyshakespeare/input.txt.  What is not given is left out, and said.  The table goes to
 bench/results/ as JSON, with the machine; rows of an earlier run that were left out now stay.
+``--write`` puts all of it into docs/benchmarks.md.
 
-``--only best`` takes an hour for each round, and is not run unless asked for.  ``--smoke`` runs
-every row that needs nothing at a size of seconds, to see that all still works.
+``--only best`` takes an hour in all, and is not run unless asked for.  ``--smoke`` runs every row
+that needs nothing at a size of seconds, to see that all still works.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from bench.timing import (
     run,
     run_json,
     spread,
+    write_table,
 )  # fmt: skip
 from wellfit.optim.muon import Muon
 from wellfit.plan.machine import usable_cores
@@ -288,6 +290,7 @@ def main() -> None:
     parser.add_argument("--peers", metavar="PYTHON")
     parser.add_argument("--nanogpt", type=Path, metavar="DIR")
     parser.add_argument("--data", type=Path, metavar="DIR")
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--name", default="speed", help="of the file in bench/results/")
     args = parser.parse_args()
@@ -314,6 +317,21 @@ def main() -> None:
         kept[name] = {"about": facts, "rows": [row.plain() for row in rows]}
         if not args.smoke:
             keep(args.name, kept)
+    if args.write:
+        write_table("bench.speed", table(kept))
+
+
+def table(kept: dict[str, Any]) -> str:
+    """Every row, in markdown, and where it was measured."""
+    out = "| row | ours | theirs | ratio | bar | |\n| --- | --- | --- | --- | --- | --- |\n"
+    wheres: dict[str, list[str]] = {}
+    for name, part in kept.items():
+        out += "".join(Row.of(row).cells() for row in part["rows"])
+        about = part["about"]
+        where = f"{about['machine']}, commit {about['commit']}, {about['at'][:10]}"
+        wheres.setdefault(where, []).append(name)
+    told = "; ".join(f"{', '.join(names)}: {where}" for where, names in wheres.items())
+    return f"{out}\nMeasured on {told}.\n"
 
 
 def left_out(bench: Bench) -> list[str]:

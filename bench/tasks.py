@@ -21,11 +21,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.timing import write_table
 from wellfit.plan import this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- bench.tasks begin -->\n", "<!-- bench.tasks end -->\n"
 
 
 class Row(NamedTuple):
@@ -238,11 +237,7 @@ def main() -> None:
     table = report(rows, more)
     print(table)
     if asked.write:
-        old = (
-            PAGE.read_text(encoding="utf-8") if PAGE.is_file() else "# Benchmarks\n\n" + BEGIN + END
-        )
-        head, _, rest = old.partition(BEGIN)
-        PAGE.write_text(head + BEGIN + table + END + rest.partition(END)[2], encoding="utf-8")
+        write_table("bench.tasks", table)
 
 
 if __name__ == "__main__":

@@ -66,10 +66,23 @@ class Row(NamedTuple):
         how, _, number = self.bar.rpartition(" ")
         return self.ratio >= float(number) if how == "at least" else self.ratio <= float(number)
 
+    @staticmethod
+    def of(plain: dict[str, Any]) -> Row:
+        """A row as ``plain`` has it."""
+        sides = {k: plain[k] and Spread(**plain[k]) for k in ("ours", "theirs")}
+        return Row(**{**{k: plain[k] for k in Row._fields}, **sides})
+
     def plain(self) -> dict[str, Any]:
         """As JSON can hold it."""
         sides = {"ours": self.ours._asdict(), "theirs": self.theirs and self.theirs._asdict()}
         return {**self._asdict(), **sides, "met": self.met}
+
+    def cells(self) -> str:
+        """As a row of a table in markdown."""
+        met = {True: "met", False: "**missed**", None: ""}[self.met]
+        theirs = self.theirs.text(self.unit) if self.theirs else ""
+        ours = self.ours.text(self.unit)
+        return f"| {self.name} | {ours} | {theirs} | {self.ratio:.3g} | {self.bar} | {met} |\n"
 
     def text(self) -> str:
         """As a line to read."""
@@ -136,6 +149,14 @@ def keep(name: str, content: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=1) + "\n")
     return path
+
+
+def write_table(name: str, table: str) -> None:
+    """Put a table between the comments of its name in docs/benchmarks.md."""
+    page = ROOT / "docs" / "benchmarks.md"
+    begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->\n"
+    head, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    page.write_text(head + begin + table + end + rest.partition(end)[2], encoding="utf-8")
 
 
 def run(command: list[str], folder: Path = ROOT, *, threads: int | None = None) -> str:
