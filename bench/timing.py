@@ -81,8 +81,13 @@ class Row(NamedTuple):
         """As a row of a table in markdown."""
         met = {True: "met", False: "**missed**", None: ""}[self.met]
         theirs = self.theirs.text(self.unit) if self.theirs else ""
-        ours = self.ours.text(self.unit)
-        return f"| {self.name} | {ours} | {theirs} | {self.ratio:.3g} | {self.bar} | {met} |\n"
+        ours = self.ours.text(self.unit) + (f"; {self.note}" if self.note else "")
+        return f"| {self.name} | {ours} | {theirs} | {self.counted} | {self.bar} | {met} |\n"
+
+    @property
+    def counted(self) -> str:
+        """The ratio in words; 0 and infinity stand for what was not reached at all."""
+        return f"{self.ratio:.3g}" if 0 < self.ratio < float("inf") else "not reached"
 
     def text(self) -> str:
         """As a line to read."""
@@ -90,9 +95,7 @@ class Row(NamedTuple):
         theirs = f" against {self.theirs.text(self.unit)}" if self.theirs else ""
         bar = f"; bar: {self.bar}" if self.bar else ""
         note = f"  ({self.note})" if self.note else ""
-        return (
-            f"{self.name}: {self.ours.text(self.unit)}{theirs}: {self.ratio:.3g}{bar} {met}{note}"
-        )
+        return f"{self.name}: {self.ours.text(self.unit)}{theirs}: {self.counted}{bar} {met}{note}"
 
 
 def in_turn(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
