@@ -120,20 +120,30 @@ def encode(
                 found.append((name, "".join(part.piece.text for part in parts), arrays))
         return found
 
-    def write(n_left: int) -> None:
-        while len(waiting) > n_left:
-            for name, text, arrays in waiting.popleft().result():
-                shards.append(name, text, arrays)
-
     # A library's encoding needs no Python, and goes on while the next texts are read; of ours a
     # second batch would take half of the memory that preparing is allowed to take.
-    at_once = int(tokenizer.kind not in ("char", "byte"))
-    with ThreadPoolExecutor(1) as pool:
+    overlaps = tokenizer.kind not in ("char", "byte")
+
+    def write(n_left: int) -> None:
+        while len(waiting) > n_left:
+            append(waiting.popleft().result())
+
+    def append(found: list[tuple[SplitName, str, Arrays]]) -> None:
+        for name, text, arrays in found:
+            shards.append(name, text, arrays)
+
+    def send(held: list[Part]) -> None:
+        if overlaps:
+            waiting.append(pool.submit(encoded, held))
+            write(1)
+        else:
+            append(encoded(held))
+
+    with ThreadPoolExecutor(1) as pool:  # starts no thread before it is given something
         for part in parts_of(corpus, on_read, position=end):
             if n_held >= _BATCH_CHARS or part.position >= border:
-                waiting.append(pool.submit(encoded, held))
+                send(held)
                 held, n_held = [], 0
-                write(at_once)
             if part.position >= border:
                 write(0)
                 shards.commit(part.position)
@@ -141,7 +151,7 @@ def encode(
             held.append(part)
             n_held += len(part.piece.text)
             end = part.position + len(part.piece.text)
-        waiting.append(pool.submit(encoded, held))
+        send(held)
         write(0)
     shards.commit(end)
 
