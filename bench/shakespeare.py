@@ -74,7 +74,7 @@ def shakespeare(given: Given) -> Iterator[Row]:
 
 
 def best(given: Given) -> Iterator[Row]:
-    """The best that an hour reaches."""
+    """The best that was found, well within the hour that the bar allows."""
     if given.data is None:
         return
     runs = [wellfit(given.data / TEXT, [*BEST, f"train.seed={s + 1}"]) for s in range(given.rounds)]

@@ -9,7 +9,7 @@ with tinyshakespeare/input.txt.  What is not given is left out, and said.  The t
 bench/results/ as JSON, with the machine; rows of an earlier run that were left out now stay.
 ``--write`` puts all of it into docs/benchmarks.md.
 
-``--only best`` takes an hour in all, and is not run unless asked for.  ``--smoke`` runs every row
+``--only best`` takes half an hour, and is not run unless asked for.  ``--smoke`` runs every row
 that needs nothing at a size of seconds, to see that all still works.
 """
 

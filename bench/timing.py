@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import time
@@ -133,7 +134,8 @@ def about(threads: int) -> dict[str, Any]:
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "build": torch.__config__.show(),
+        # without where its compiler stood on the machine that built it
+        "build": re.sub(r"CXX_COMPILER=[^,]*, ", "", torch.__config__.show()),
         "commit": _said("git", "rev-parse", "--short", "HEAD").strip(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }

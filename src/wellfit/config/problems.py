@@ -98,7 +98,7 @@ class _Walk(NamedTuple):
                 return section.model_validate(values)
             except ValidationError as e:
                 error = e.errors()[0]
-        # Something is wrong: look at values one by one, which takes a hundred times as long.
+        # Something is wrong: look at values one by one, which takes ten times as long.
         for key, field, entry in plain_fields:
             if refused := refusal(field, values[key]):
                 text = _wrong(field, dotted((*path, key)), entry, refused)

@@ -114,7 +114,7 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
         batch = int(choices["train.batch"].value)
     if recipe.train.micro_batch == "auto":
         choices["train.micro_batch"] = laws.micro_batch(
-            shape, batch, memory_bytes=memory, checkpointed=checkpointed, device=device
+            shape, batch, memory_bytes=memory, checkpointed=checkpointed
         )
     if recipe.evaluate.tokens == "auto":
         choices["evaluate.tokens"] = laws.evaluate_tokens(shape, data.splits["val"])

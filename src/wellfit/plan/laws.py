@@ -24,7 +24,6 @@ COMPILE_PAYS_S = {"cpu": 900.0, "cuda": 180.0}
 # A compiled step shorter than this may wait for its kernels to be started: some 500 of them, 5 to
 # 10 us each, are a tenth of it.  Whether CUDA graphs help is then measured.
 GRAPHS_MAY_PAY_S = 0.05
-_CACHED_TOKENS = 8192  # 4 to 8 thousand at width 384: 7 to 9% faster than 16 (LOG.md, 2026-11-21)
 _MEMORY_FRAC = 0.5  # of what there is, for activations
 _BYTES_PER_ACTIVATION = 4  # bfloat16 kept for backward, and its gradient
 
@@ -101,18 +100,11 @@ def checkpoint_activations(shape: Shape, *, memory_bytes: int) -> Choice:
     return Choice(is_large, reason, "plan.laws.checkpoint_activations")
 
 
-def micro_batch(
-    shape: Shape, batch: int, *, memory_bytes: int, checkpointed: bool, device: str
-) -> Choice:
-    """The largest even share of the batch whose activations fit in half the memory.
-
-    On a processor of no more tokens than its cache has room for, as far as that goes.
-    """
+def micro_batch(shape: Shape, batch: int, *, memory_bytes: int, checkpointed: bool) -> Choice:
+    """The largest even share of the batch whose activations fit in half the memory."""
     each = activation_bytes(shape, checkpointed=checkpointed)
     fit = max(1, int(_MEMORY_FRAC * memory_bytes / each))
     reason = f"about {format_bytes(each)} a sequence, {format_bytes(memory_bytes)} in all"
-    if device == "cpu" and (cached := max(1, _CACHED_TOKENS // shape.context)) < min(fit, batch):
-        fit, reason = cached, f"at most {_CACHED_TOKENS} tokens at once are faster on a processor"
     parts = math.ceil(batch / fit)
     return Choice(math.ceil(batch / parts), reason, "plan.laws.micro_batch")
 

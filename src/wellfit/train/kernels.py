@@ -21,7 +21,8 @@ def keep_memory() -> None:
     """Have this process keep what it frees, in place of handing each large tensor back at once.
 
     Otherwise glibc maps every one anew, and the system fills it with zeros page by page: an
-    eighth of a training step (LOG.md, 2026-11-21).  Elsewhere than under glibc nothing happens.
+    eighth of a step with 16,384 tokens at once (LOG.md, 2026-11-21).  Elsewhere than under glibc
+    nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
     if mallopt is not None:
