@@ -76,6 +76,16 @@ def _process(*words: object, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_training_loads_no_compiler_where_nothing_is_compiled(recipe: Path, tmp_path: Path) -> None:
+    """It takes as long to load as all the rest of torch."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-X", "importtime", "-m", "wellfit", "train", recipe, *SMALL]
+    command += ["train.budget=2 steps", "train.compile=auto", "--run", run]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "wellfit.train.loop" in loaded and "torch._dynamo" not in loaded
+
+
 def test_training_beats_counting_and_shows_every_promised_key(trained: Path, wellfit) -> None:
     shown = wellfit("runs", "show", trained, "--json").json
     wanted = "run status step tokens_seen epochs elapsed_s tokens_per_s best final test verdict"

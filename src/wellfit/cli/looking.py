@@ -99,8 +99,7 @@ def sample(
 
 
 def report(
-    run: Run,
-    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    run: Run, open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False
 ) -> None:
     """Write the run's report.html: one file, no network."""
     from wellfit.report import page

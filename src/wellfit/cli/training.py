@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wellfit.cli.loading import loading
 from wellfit.cli.printing import as_json, say, show_card
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def train(
     json: Json = False,
 ) -> int:
     """Train a model as a recipe says, from data to tested, explained model."""
-    from wellfit.config import load_recipe
+    with loading():
+        from wellfit.config import load_recipe
 
     # The recipe of a run is called recipe.yaml; the next run is named after the run instead.
     name = recipe.parent.name if (recipe.parent / "run.db").is_file() else recipe.stem
@@ -46,8 +48,9 @@ def resume(
     json: Json = False,
 ) -> int:
     """Go on with a run exactly where it was stopped or killed."""
-    from wellfit.cli.screens import open_screen
-    from wellfit.train import resume as go_on
+    with loading():
+        from wellfit.cli.screens import open_screen
+        from wellfit.train import resume as go_on
 
     return _conclude(go_on(run, open_screen(), profile=profile), run, json=json)
 
@@ -75,9 +78,10 @@ def show_notices(loaded: Loaded) -> None:
 
 
 def _train(loaded: Loaded, run: Path | None, name: str, *, profile: bool, json: bool) -> int:
-    from wellfit.cli.screens import open_screen
-    from wellfit.store import new_run_path
-    from wellfit.train import start
+    with loading():
+        from wellfit.cli.screens import open_screen
+        from wellfit.store import new_run_path
+        from wellfit.train import start
 
     show_notices(loaded)
     path = run if run is not None else new_run_path(Path("runs"), name)

@@ -268,6 +268,5 @@ class PretrainedTokenizer(Section):
 
 
 Tokenizer: TypeAlias = Annotated[
-    CharTokenizer | ByteTokenizer | BpeTokenizer | PretrainedTokenizer,
-    Field(discriminator="kind"),
+    CharTokenizer | ByteTokenizer | BpeTokenizer | PretrainedTokenizer, Field(discriminator="kind")
 ]

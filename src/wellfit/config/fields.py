@@ -52,6 +52,7 @@ class Section(BaseModel):
     spread: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(
+        defer_build=True,  # most are parts of another, and never asked by themselves
         frozen=True,
         strict=True,
         extra="forbid",

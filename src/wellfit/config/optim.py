@@ -62,9 +62,7 @@ def _read_groups(value: object, read: ValidatorFunctionWrapHandler) -> object:
 
 
 Groups: TypeAlias = Annotated[
-    tuple[Group, ...],
-    WrapValidator(_read_groups),
-    Wanted("a list of groups", _GROUPS),
+    tuple[Group, ...], WrapValidator(_read_groups), Wanted("a list of groups", _GROUPS)
 ]
 
 

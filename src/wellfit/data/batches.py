@@ -245,11 +245,7 @@ class Blocks:
 
 
 def eval_blocks(
-    split: Split,
-    *,
-    context: int,
-    max_targets: int | None = None,
-    long: Long = "error",
+    split: Split, *, context: int, max_targets: int | None = None, long: Long = "error"
 ) -> Blocks:
     """Blocks in which every target of the split is scored once.
 

@@ -85,14 +85,14 @@ def rope_tables(shape: Shape, kind: LayerRope = "global") -> tuple[Tensor, Tenso
     """Cosine and sine of every position's angles, each (context, head_dim) float32.
 
     Halves are paired (i, i + head_dim / 2), as `transformers` does; ``rope_sign`` turns the
-    other way for families that do.
+    other way for families that do.  On the CPU, whichever device is the default one.
     """
-    half = torch.arange(0, shape.head_dim, 2, dtype=torch.float32) / shape.head_dim
+    half = torch.arange(0, shape.head_dim, 2, dtype=torch.float32, device="cpu") / shape.head_dim
     if kind == "local":
         turns = shape.local_theta**-half
     else:
         turns = _scaled(shape.rope_theta**-half, shape)
-    angles = torch.outer(torch.arange(shape.context, dtype=torch.float32), turns)
+    angles = torch.outer(torch.arange(shape.context, dtype=torch.float32, device="cpu"), turns)
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos(), angles.sin() * shape.rope_sign
 

@@ -22,13 +22,7 @@ from wellfit.model.init import build_decoder
 from wellfit.model.laws import Choice
 from wellfit.model.lora import add_lora
 from wellfit.model.ngrams import NGRAMS, Ngrams, ngram_shape, read_ngram_shape
-from wellfit.model.publish import (
-    CONFIG,
-    read_config,
-    read_outputs,
-    read_published,
-    weight_files,
-)
+from wellfit.model.publish import CONFIG, read_config, read_outputs, read_published, weight_files
 from wellfit.model.settings import published_shape
 from wellfit.model.shape import Pool, Shape
 from wellfit.tokenizer import local_folder

@@ -88,7 +88,6 @@ def linear_cross_entropy(
     return Tally(total, targets_T.new_full((), len(targets_T)))  # filled there: no sync
 
 
-@_disable_dynamo
 @torch.no_grad()
 def linear_nats(
     hidden_TD: Tensor, weight_VD: Tensor, targets_T: Tensor, *, softcap: float | None

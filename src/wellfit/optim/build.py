@@ -13,6 +13,7 @@ from wellfit.config import known
 from wellfit.config import optim as kinds
 from wellfit.config.optim import Group, Optim
 from wellfit.errors import ConfigError
+from wellfit.optim.light import light
 from wellfit.optim.lion import Lion
 from wellfit.optim.muon import Muon
 from wellfit.optim.optimizers import Optimizers
@@ -61,10 +62,10 @@ def build_optimizers(cfg: Optim, model: nn.Module, *, weight_decay: float) -> Op
         rest = {n: p for n, p in trained.items() if n not in hidden}
         parts: list[torch.optim.Optimizer] = []
         for some in _apart(hidden, kept):
-            parts.append(Muon(grouped(some, peak_lr), momentum=cfg.momentum))
+            parts.append(light(Muon)(grouped(some, peak_lr), momentum=cfg.momentum))
         for some in _apart(rest, kept):
             groups = grouped(some, known(cfg.adam_lr))
-            parts.append(torch.optim.AdamW(groups, betas=cfg.betas, eps=cfg.eps, fused=True))
+            parts.append(light(torch.optim.AdamW)(groups, betas=cfg.betas, eps=cfg.eps, fused=True))
     else:
         parts = [_single(cfg, grouped(some, peak_lr)) for some in _apart(trained, kept)]
     for part in parts:
@@ -95,37 +96,45 @@ def _single(cfg: Optim, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     match cfg:
         case kinds.Adam() | kinds.AdamW():
             kind = torch.optim.AdamW if isinstance(cfg, kinds.AdamW) else torch.optim.Adam
-            return kind(groups, betas=cfg.betas, eps=cfg.eps, amsgrad=cfg.amsgrad, fused=True)
+            return light(kind)(
+                groups, betas=cfg.betas, eps=cfg.eps, amsgrad=cfg.amsgrad, fused=True
+            )
         case kinds.NAdam(betas=betas, eps=eps, momentum_decay=slow):
-            return torch.optim.NAdam(
+            return light(torch.optim.NAdam)(
                 groups, betas=betas, eps=eps, momentum_decay=slow, decoupled_weight_decay=True
             )
         case kinds.RAdam(betas=betas, eps=eps):
-            return torch.optim.RAdam(groups, betas=betas, eps=eps, decoupled_weight_decay=True)
+            return light(torch.optim.RAdam)(
+                groups, betas=betas, eps=eps, decoupled_weight_decay=True
+            )
         case kinds.Adamax():
-            return torch.optim.Adamax(groups, betas=cfg.betas, eps=cfg.eps)
+            return light(torch.optim.Adamax)(groups, betas=cfg.betas, eps=cfg.eps)
         case kinds.ScheduleFreeAdamW():
-            return ScheduleFreeAdamW(groups, betas=cfg.betas, eps=cfg.eps)
+            return light(ScheduleFreeAdamW)(groups, betas=cfg.betas, eps=cfg.eps)
         case kinds.Lion():
-            return Lion(groups, betas=cfg.betas)
+            return light(Lion)(groups, betas=cfg.betas)
         case kinds.Sgd(momentum=momentum, dampening=dampening, nesterov=ahead):
-            return torch.optim.SGD(
+            return light(torch.optim.SGD)(
                 groups, momentum=momentum, dampening=dampening, nesterov=ahead, fused=True
             )
         case kinds.RmsProp():
-            return torch.optim.RMSprop(
+            return light(torch.optim.RMSprop)(
                 groups, alpha=cfg.alpha, eps=cfg.eps, momentum=cfg.momentum, centered=cfg.centered
             )
         case kinds.Adagrad():
             fused = None if groups[0]["params"][0].is_cuda else True
-            return torch.optim.Adagrad(groups, lr_decay=cfg.lr_decay, eps=cfg.eps, fused=fused)
+            return light(torch.optim.Adagrad)(
+                groups, lr_decay=cfg.lr_decay, eps=cfg.eps, fused=fused
+            )
         case kinds.Adadelta():
-            return torch.optim.Adadelta(groups, rho=cfg.rho, eps=cfg.eps)
+            return light(torch.optim.Adadelta)(groups, rho=cfg.rho, eps=cfg.eps)
         case kinds.Adafactor():
-            return torch.optim.Adafactor(groups, beta2_decay=cfg.beta2_decay, d=cfg.clip_threshold)
+            return light(torch.optim.Adafactor)(
+                groups, beta2_decay=cfg.beta2_decay, d=cfg.clip_threshold
+            )
         case kinds.Lbfgs(evaluations=most, history=kept):
             by = "strong_wolfe"
-            return torch.optim.LBFGS(
+            return light(torch.optim.LBFGS)(
                 groups, max_iter=1, max_eval=most, history_size=kept, line_search_fn=by
             )
         case kinds.Muon():

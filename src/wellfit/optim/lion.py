@@ -25,7 +25,9 @@ class Lion(torch.optim.Optimizer):
             lr, (beta1, beta2) = group["lr"], group["betas"]
             for params in together(group["params"]):
                 grads = [p.grad for p in params if p.grad is not None]
-                kept = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in params]
+                for p in [p for p in params if p not in self.state]:
+                    self.state[p]["momentum"] = torch.zeros_like(p)
+                kept = [self.state[p]["momentum"] for p in params]
                 signs = torch._foreach_lerp(kept, grads, 1 - beta1)
                 for x in signs:
                     x.sign_()

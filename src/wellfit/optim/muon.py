@@ -34,6 +34,7 @@ _STEPS = (
 _ROOM = 1.01  # a singular value above 1 would be thrown far away by the first of them
 _LARGE = 512  # rows from which on matrices are treated one by one, and their products in parts
 _PARTS = 4
+_IN_CACHE = 1 << 16  # elements that momentum and update go through at a time
 
 
 def orthogonalize(g_NRC: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ def orthogonalize(g_NRC: Tensor) -> Tensor:
     # the fourth root of the sum of the fourth powers of all singular values
     norm_N11 = torch.linalg.matrix_norm(gram_NRR, keepdim=True, dtype=torch.float32)
     inverse_N11 = 1 / (_ROOM * norm_N11.sqrt() + 1e-7)
-    x_NRC = (x_NRC * inverse_N11).bfloat16()
+    x_NRC = x_NRC * inverse_N11.bfloat16()  # what that rounds is within the room
     gram_NRR = (gram_NRR * inverse_N11.square()).bfloat16()
     for turn, (first, second) in enumerate(_STEPS):
         gram_NRR = _symmetric(x_NRC, x_NRC) if turn else gram_NRR
@@ -174,16 +175,24 @@ class Muon(torch.optim.Optimizer):
         momentum, lr, shape = group["momentum"], group["lr"], sorted(params[0].shape)
         wide_NRC = params[0].new_empty(len(params), *shape, dtype=torch.bfloat16)
         for p, to_RC in zip(params, wide_NRC, strict=True):
-            g_RC = p.grad
-            assert g_RC is not None, "asked for by step"
-            m_RC = self.state[p].setdefault("momentum", torch.zeros_like(p))
-            m_RC.lerp_(g_RC, 1 - momentum)
-            looking_RC = torch.lerp(g_RC, m_RC, momentum)  # ahead, as Nesterov's does
-            to_RC.copy_(looking_RC.mT if p.shape[0] > p.shape[1] else looking_RC)
+            assert p.grad is not None, "asked for by step"
+            if p not in self.state:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+            m_RC = self.state[p]["momentum"]
+            to_RC = to_RC.mT if p.shape[0] > p.shape[1] else to_RC
+            for to, g, m in zip(*map(_in_parts, (to_RC, p.grad, m_RC)), strict=True):
+                m.lerp_(g, 1 - momentum)
+                to.copy_(torch.lerp(g, m, momentum))  # looking ahead, as Nesterov's does
         decay = 1 - lr * group["weight_decay"]
         for p, u_RC in zip(params, orthogonalize(wide_NRC), strict=True):
             rows, columns = p.shape
-            if decay != 1:
-                p.mul_(decay)
             scale = max(1.0, rows / columns) ** 0.5
-            p.add_(u_RC.mT if rows > columns else u_RC, alpha=-lr * scale)
+            u_RC = u_RC.mT if rows > columns else u_RC
+            for to, u in zip(_in_parts(p), _in_parts(u_RC), strict=True):
+                to.mul_(decay).add_(u, alpha=-lr * scale)
+
+
+def _in_parts(x_RC: Tensor) -> tuple[Tensor, ...]:
+    """Its rows, as many at a time as stay in a core's cache; on a GPU all of them."""
+    on_cpu = x_RC.device.type == "cpu"
+    return torch.split(x_RC, max(1, _IN_CACHE // x_RC.shape[1]) if on_cpu else len(x_RC))

@@ -5,13 +5,4 @@ from wellfit.report.live import LiveState, line, line_header, panel
 from wellfit.report.page import page
 from wellfit.report.screen import NoScreen, Screen
 
-__all__ = [
-    "LiveState",
-    "NoScreen",
-    "Screen",
-    "card",
-    "line",
-    "line_header",
-    "page",
-    "panel",
-]
+__all__ = ["LiveState", "NoScreen", "Screen", "card", "line", "line_header", "page", "panel"]

@@ -124,9 +124,7 @@ def _ladder(state: LiveState, width: int) -> list[Text]:
     if now is not None and math.isfinite(now):
         at = _place(now, top, width)
         row = Text.assemble(
-            ("".join(done[:at]), "cyan"),
-            ("\u25cf", "bold cyan"),
-            ("".join(track[at + 1 :]), "dim"),
+            ("".join(done[:at]), "cyan"), ("\u25cf", "bold cyan"), ("".join(track[at + 1 :]), "dim")
         )
         start = min(max(0, at - len("loss ") - 2), width - len(f"loss {loss_text(now)}"))
         below = Text.assemble(" " * start, ("loss ", "dim"), (loss_text(now), "bold cyan"))

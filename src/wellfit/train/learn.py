@@ -8,6 +8,7 @@ Dims: B rows of a micro-batch, T time, D model, V vocabulary, L labels, C classe
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, assert_never
 
@@ -115,8 +116,7 @@ def loss_of(
     sums: _Sums
     match task:
         case kinds.LanguageModel() | kinds.Complete() | kinds.Chat():
-            fused = bool(compiled) and next(model.parameters()).is_cuda
-            sums = _tokens(model, task.loss, fused=fused)
+            sums = _tokens(model, task.loss, compiled=bool(compiled))
         case kinds.Classify():
             sums = _classes(model, task, weights_C)
         case kinds.Regress():
@@ -138,8 +138,11 @@ def loss_of(
     return loss
 
 
-def _tokens(model: Decoder, cfg: kinds.TokenLoss, *, fused: bool) -> _Sums:
+def _tokens(model: Decoder, cfg: kinds.TokenLoss, *, compiled: bool) -> _Sums:
     extra: Any = {"label_smoothing": cfg.label_smoothing, "z_weight": cfg.z_loss}
+    fused, linear = compiled and model.head_weight.is_cuda, objectives.linear_cross_entropy
+    if not compiled:
+        linear = inspect.unwrap(linear)  # what wraps it loads the whole compiler
     more = {**extra, "softcap": model.shape.softcap, "fused": fused}
 
     def sums(
@@ -152,9 +155,7 @@ def _tokens(model: Decoder, cfg: kinds.TokenLoss, *, fused: bool) -> _Sums:
         hidden_TD = model.hidden(tokens_BT, segments_BT=segments_BT, drop=drop).flatten(0, 1)
         targets_T = targets_BT.flatten()
         if objectives.pays(len(targets_T), model.shape.vocab):
-            return objectives.linear_cross_entropy(
-                hidden_TD, model.head_weight, targets_T, all_count=whole, **more
-            )
+            return linear(hidden_TD, model.head_weight, targets_T, all_count=whole, **more)
         return objectives.token_loss(model.logits(hidden_TD), targets_T, **extra)
 
     return sums

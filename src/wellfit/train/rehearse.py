@@ -141,6 +141,7 @@ def _time_steps(job: Job, state: TrainState, compiled: How) -> _Timed:
     """
     loss_of, norms = job_loss(job, state.model, compiled=compiled), list[float]()
     stream, times, long_enough_s = batches(job), list[float](), _measure_for(job)
+    counted = job.recipe.train.budget.unit != "seconds"
     for turn in range(_MOST_STEPS + 1):
         t0 = time.monotonic()
         record = train_step(
@@ -159,6 +160,8 @@ def _time_steps(job: Job, state: TrainState, compiled: How) -> _Timed:
         times.append(time.monotonic() - t0)
         enough = sum(times) >= long_enough_s and len(times) >= _LEAST_STEPS
         enough |= sum(times) >= 3 * long_enough_s  # five steps of a large model could take minutes
+        if counted and not compiled and len(times) >= _LEAST_STEPS:
+            enough |= not _worth_compiling(job, max(times))  # then there is nothing to choose from
         if group.agreed(job.ranks, enough):
             break
     lower = statistics.quantiles(times, n=4)[0] if len(times) > 1 else times[0]

@@ -89,3 +89,33 @@ def test_what_is_asked_for_is_not_measured_against_anything(chosen) -> None:
 
 def test_a_short_run_compiles_nothing(chosen) -> None:
     assert chosen(_job(budget="20 steps")) == (False, [False])
+
+
+@pytest.mark.parametrize(
+    ("train", "counted"),
+    [
+        ({"budget": "100 steps"}, 5),  # 5 s: far too short to compile, which is all that was asked
+        ({"budget": "100k steps"}, 20),  # 5,000 s: a second, to be compared with a compiled one
+        ({"budget": "1 minutes"}, 36),  # steps are made of minutes: a small part of them is spent
+        ({"budget": "100k steps", "compile": False}, 1),  # only to see that a step works
+    ],
+)
+def test_steps_are_timed_for_as_long_as_something_follows_from_it(
+    train: dict[str, Any], counted: int, monkeypatch
+) -> None:
+    clock = [0.0]
+
+    def step(*given: Any, **how: Any) -> Any:
+        clock[0] += 0.05
+        return SimpleNamespace(grad_norm=1.0)
+
+    monkeypatch.setattr(rehearse, "train_step", step)
+    monkeypatch.setattr(rehearse, "job_loss", lambda *given, **how: None)
+    monkeypatch.setattr(rehearse, "batches", lambda job: lambda turn: [])
+    monkeypatch.setattr(rehearse.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(rehearse.shutil, "which", lambda name: f"/bin/{name}")
+    job, state = _job("cpu", **train), SimpleNamespace(optimizers=SimpleNamespace(searches=False))
+    state.model = None
+    timed = rehearse._time_steps(job, state, False)
+    warm = 0 if counted == 1 else 1
+    assert len(timed.norms) == warm + counted and timed.step_s == pytest.approx(0.05)
