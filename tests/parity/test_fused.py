@@ -58,3 +58,23 @@ def test_the_gradient_of_relu_squared_agrees_with_finite_differences() -> None:
 
 def test_a_row_of_zeros_is_normalised_to_zeros() -> None:
     assert torch.equal(fused.rms_norm(torch.zeros(2, 4), EPS), torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("rows", [3, 200])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_product_without_gradients_is_torchs(rows: int, bias: bool) -> None:
+    draw = torch.Generator().manual_seed(1)
+    x, weight = torch.randn(2, rows, 48, generator=draw), torch.randn(80, 48, generator=draw)
+    added = torch.randn(80, generator=draw) if bias else None
+    wanted = F.linear(x.double(), weight.double(), None if added is None else added.double())
+    for way in (torch.no_grad, torch.inference_mode):
+        with way():
+            torch.testing.assert_close(
+                fused.linear(x, weight, added).double(), wanted, rtol=1e-5, atol=1e-5
+            )
+
+
+def test_a_product_with_gradients_has_them() -> None:
+    weight = torch.randn(8, 4, requires_grad=True)
+    fused.linear(torch.ones(100, 4), weight, None).sum().backward()
+    assert weight.grad is not None and weight.grad.eq(100).all()

@@ -15,12 +15,11 @@ def loading() -> Iterator[None]:
     To look for some takes a quarter of a second; what is there at the end is never looked at again.
     In a process that has torch already, which may hold garbage, nothing is different.
     """
-    if "torch" in sys.modules:
-        yield
-        return
-    gc.disable()
+    if first := "torch" not in sys.modules:
+        gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
-        gc.enable()
+        if first:
+            gc.freeze()
+            gc.enable()

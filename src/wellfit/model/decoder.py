@@ -35,7 +35,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.linear(x, self.weight.to(x.dtype), bias)
+        return fused.linear(x, self.weight.to(x.dtype), bias)
 
 
 class Norm(nn.Module):

@@ -21,6 +21,7 @@ Windows = tuple[Tensor, Tensor]
 """A pool of values (P,), and where in it the window of each row begins (N,)."""
 
 _GELU = 2 * math.sqrt(2 / math.pi)
+_ONEDNN = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 LONGEST = 512  # beyond this the (T, T) weights cost more memory than they save time
 
 
@@ -185,6 +186,18 @@ def relu_squared(x: Tensor) -> Tensor:
         return F.relu(x).square()
     y: Tensor = ReluSquared.apply(x)  # type: ignore[no-untyped-call]
     return y
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``F.linear``; of many rows in float32, where nothing is learned, by oneDNN.
+
+    On an AMD processor MKL, which torch takes otherwise, is half as fast (LOG.md, 2026-11-21); of a
+    few rows it is the faster one.
+    """
+    plain = torch.is_grad_enabled() or not x.is_cpu or x.dtype != torch.float32
+    if plain or x.numel() < 64 * x.shape[-1] or not _ONEDNN:
+        return F.linear(x, weight, bias)
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
 
 
 def gelu(x: Tensor) -> Tensor:

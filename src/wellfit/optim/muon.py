@@ -41,19 +41,16 @@ def orthogonalize(g_NRC: Tensor) -> Tensor:
     """Matrices near the (semi-)orthogonal one nearest to each: same directions, values near 1.
 
     What a matrix is divided by bounds its largest singular value more tightly than the Frobenius
-    norm does, so that four steps reach as far down as five do otherwise.  Of a large wide one two
+    norm does, so that four steps reach as far down as five do otherwise.  Of a wide one two
     steps at a time are taken on its Gram matrix (R, R), which is the smaller one, and put into
-    one product; that rounds twice as much, and of small ones gains little.  Works in bfloat16,
-    which runs at the machine's full rate: the steps forgive rounding where multiples of the
-    identity, next to which all else is small, are kept apart from what is rounded.
+    one product.  Works in bfloat16, which runs at the machine's full rate: the steps forgive
+    rounding where multiples of the identity, next to which all else is small, are kept apart
+    from what is rounded.
 
-    Shapes   any (N, R, C); the result has the same shape, in bfloat16.
+    Shapes   (N, R, C), R <= C; the result has the same, in bfloat16.
     """
     x_NRC = g_NRC.bfloat16()
-    tall = x_NRC.shape[1] > x_NRC.shape[2]
-    if tall:
-        x_NRC = x_NRC.mT.contiguous()
-    wide = x_NRC.shape[1] >= _LARGE and x_NRC.shape[2] > 2 * x_NRC.shape[1]
+    wide = x_NRC.shape[2] > 2 * x_NRC.shape[1]
     gram_NRR = _symmetric(x_NRC, x_NRC)
     # the fourth root of the sum of the fourth powers of all singular values
     norm_N11 = torch.linalg.matrix_norm(gram_NRR, keepdim=True, dtype=torch.float32)
@@ -67,7 +64,7 @@ def orthogonalize(g_NRC: Tensor) -> Tensor:
         else:
             x_NRC = _one(first, x_NRC, gram_NRR)
             x_NRC = _one(second, x_NRC, _symmetric(x_NRC, x_NRC))
-    return x_NRC.mT if tall else x_NRC
+    return x_NRC
 
 
 def _one(step: Quintic, x_NRC: Tensor, gram_NRR: Tensor) -> Tensor:
@@ -183,16 +180,14 @@ class Muon(torch.optim.Optimizer):
             for to, g, m in zip(*map(_in_parts, (to_RC, p.grad, m_RC)), strict=True):
                 m.lerp_(g, 1 - momentum)
                 to.copy_(torch.lerp(g, m, momentum))  # looking ahead, as Nesterov's does
-        decay = 1 - lr * group["weight_decay"]
         for p, u_RC in zip(params, orthogonalize(wide_NRC), strict=True):
             rows, columns = p.shape
             scale = max(1.0, rows / columns) ** 0.5
             u_RC = u_RC.mT if rows > columns else u_RC
             for to, u in zip(_in_parts(p), _in_parts(u_RC), strict=True):
-                to.mul_(decay).add_(u, alpha=-lr * scale)
+                to.mul_(1 - lr * group["weight_decay"]).add_(u, alpha=-lr * scale)
 
 
 def _in_parts(x_RC: Tensor) -> tuple[Tensor, ...]:
     """Its rows, as many at a time as stay in a core's cache; on a GPU all of them."""
-    on_cpu = x_RC.device.type == "cpu"
-    return torch.split(x_RC, max(1, _IN_CACHE // x_RC.shape[1]) if on_cpu else len(x_RC))
+    return torch.split(x_RC, max(1, _IN_CACHE // x_RC.shape[1]) if x_RC.is_cpu else len(x_RC))

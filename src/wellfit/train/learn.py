@@ -141,8 +141,7 @@ def loss_of(
 def _tokens(model: Decoder, cfg: kinds.TokenLoss, *, compiled: bool) -> _Sums:
     extra: Any = {"label_smoothing": cfg.label_smoothing, "z_weight": cfg.z_loss}
     fused, linear = compiled and model.head_weight.is_cuda, objectives.linear_cross_entropy
-    if not compiled:
-        linear = inspect.unwrap(linear)  # what wraps it loads the whole compiler
+    linear = linear if compiled else inspect.unwrap(linear)  # whose wrapper loads the compiler
     more = {**extra, "softcap": model.shape.softcap, "fused": fused}
 
     def sums(
