@@ -28,9 +28,9 @@ CPU_RECIPE = (
 # What examples/shakespeare.yaml is changed by to reach each loss (LOG.md, 2026-11-21).
 TO_188 = ["model.depth=2", "model.width=128", "model.context=128", "train.budget=310 steps"]
 TO_188 += ["evaluate.every=155 steps", "evaluate.sample=null"]
-TO_150 = ["model.depth=3", "regularize.weight_decay=0.1", "train.budget=1020 steps"]
-TO_150 += ["optim.lr=0.02", "optim.adam_lr=0.01", "evaluate.every=510 steps"]
-TO_150 += ["evaluate.sample=null"]
+TO_150 = ["model.depth=3", "regularize.weight_decay=0.1", "train.budget=1060 steps"]
+TO_150 += ["optim.lr=0.02", "optim.adam_lr=0.01", "evaluate.every=530 steps"]
+TO_150 += ["evaluate.sample=null", "schedule.warmup=0", "optim.momentum=0.9"]
 TO_14697 = ["train.budget=2000 steps", "evaluate.every=500 steps"]
 BEST = ["regularize.weight_decay=0.3", "train.budget=4000 steps"]
 

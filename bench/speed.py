@@ -123,10 +123,11 @@ def steps(bench: Bench) -> Iterator[Row]:
                 found = side()
                 speeds[name] += [found["tokens"] / s for s in found["step_s"]]
         for name, theirs in speeds.items():
-            if name.startswith("wellfit"):
+            same = "wellfit, compiled" if "wellfit, compiled" in speeds else "wellfit"
+            if name == same or "compiled" in name:
                 continue
-            # nanoGPT ships with dropout, so it is held against ours with dropout
-            same = "wellfit, dropout 0.2" if name == "nanoGPT as shipped" else "wellfit"
+            if name == "nanoGPT as shipped":  # with dropout, so it is held against ours with it
+                same = "wellfit, compiled, dropout 0.2"
             us, them = spread(speeds[same]), spread(theirs)
             bar = bars.get((shape, name), "")
             what = f"{shape}: {same} against {name}"
@@ -135,11 +136,13 @@ def steps(bench: Bench) -> Iterator[Row]:
 
 def _sides(bench: Bench, shape: str) -> dict[str, Callable[[], dict[str, Any]]]:
     """Ours and the peers that were given."""
-    sides: dict[str, Callable[[], dict[str, Any]]] = {
-        "wellfit": lambda: bench.ours(shape, "regularize.dropout=0")
-    }
+    plain, dropped = "regularize.dropout=0", "regularize.dropout=0.2"
+    sides: dict[str, Callable[[], dict[str, Any]]] = {"wellfit": lambda: bench.ours(shape, plain)}
+    if shape == "baby" and not bench.smoke:  # as train.compile: auto does in a run of an hour
+        compiled = "train.compile=true"
+        sides["wellfit, compiled"] = lambda: bench.ours(shape, plain, compiled)
     if bench.nanogpt and shape == "baby":
-        sides["wellfit, dropout 0.2"] = lambda: bench.ours(shape, "regularize.dropout=0.2")
+        sides["wellfit, compiled, dropout 0.2"] = lambda: bench.ours(shape, dropped, compiled)
         sides["nanoGPT as shipped"] = lambda: _shipped(bench)
     if bench.nanogpt:
         sides["nanoGPT tuned"] = lambda: bench.peer("nanogpt_steps", shape)
