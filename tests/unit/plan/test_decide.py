@@ -167,7 +167,7 @@ PRECISIONS = [
 def test_precision_follows_from_the_processor_and_a_measurement(
     text: Path, monkeypatch: pytest.MonkeyPatch, rates, flags, wanted: str
 ) -> None:
-    def measured(dtype, *, device: str) -> float:
+    def measured(dtype, *, device: str, size: int) -> float:
         return rates[1] if "bfloat16" in str(dtype) else rates[0]
 
     monkeypatch.setattr(module, "matmul_flops_per_s", measured)
