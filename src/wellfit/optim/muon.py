@@ -182,10 +182,10 @@ class Muon(torch.optim.Optimizer):
                 to.copy_(torch.lerp(g, m, momentum))  # looking ahead, as Nesterov's does
         for p, u_RC in zip(params, orthogonalize(wide_NRC), strict=True):
             rows, columns = p.shape
-            scale = max(1.0, rows / columns) ** 0.5
+            scale, decay = max(1.0, rows / columns) ** 0.5, 1 - lr * group["weight_decay"]
             u_RC = u_RC.mT if rows > columns else u_RC
             for to, u in zip(_in_parts(p), _in_parts(u_RC), strict=True):
-                to.mul_(1 - lr * group["weight_decay"]).add_(u, alpha=-lr * scale)
+                (to if decay == 1 else to.mul_(decay)).add_(u, alpha=-lr * scale)
 
 
 def _in_parts(x_RC: Tensor) -> tuple[Tensor, ...]:

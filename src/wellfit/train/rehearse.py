@@ -78,9 +78,8 @@ def _rehearse(job: Job, *, t0: float) -> Rehearsed:
     state = new_state(job)
     before = copy.deepcopy(state.contents())
     fastest = _fastest(job, state)
-    # Where it decides anything the faster of two, as the first one also warms up.
-    decides = job.recipe.evaluate.every == "auto" or job.recipe.train.budget.unit == "seconds"
-    evaluation_s = min(_time_evaluation(job, state) for _ in range(2 if decides else 1))
+    # The faster of two: the first one also warms up.
+    evaluation_s = min(_time_evaluation(job, state) for _ in range(2))
     state.restore(before)
     spent_s = time.monotonic() - t0
     mine = Rehearsal(fastest.step_s, evaluation_s, spent_s, fastest.compiled)._asdict()

@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -106,3 +108,39 @@ def test_a_group_that_nothing_is_in_is_refused_with_names_that_exist() -> None:
         _grouped("adamw", {"match": "layers.*"})
     with pytest.raises(ConfigError, match=r"embed\.weight matches is in an earlier group"):
         _grouped("adamw", {"match": "embed*"}, {"match": "embed.weight"})
+
+
+_EVERY_KIND = """
+import sys, torch
+from tests.tiny_models import SHAPES, random_decoder
+from wellfit.config import optim, recipe_from_dict
+from wellfit.config.structure import kinds_of
+from wellfit.config.recipe import Recipe
+from wellfit.optim import build_optimizers
+for kind in kinds_of(Recipe.model_fields["optim"]):
+    asked = {"kind": kind, "lr": 0.01} | ({"adam_lr": 0.003} if kind == "muon" else {})
+    keys = {"data.path": "x.txt", "train.budget": "10 steps", "optim": asked}
+    if kind in ("lbfgs", "schedule-free-adamw"):
+        keys |= {"schedule": {"kind": "constant", "warmup": 0}, "regularize.clip": None}
+    cfg, model = recipe_from_dict(keys).optim, random_decoder(SHAPES["nanochat"])
+    optimizers = build_optimizers(cfg, model, weight_decay=0.0)
+
+    def again():
+        optimizers.zero_grad()
+        loss = model(torch.arange(6)[None]).float().square().mean()
+        loss.backward()
+        return loss
+
+    again()
+    optimizers.step(1.0, again)
+    optimizers.zero_grad()
+    print(kind, "torch._dynamo" in sys.modules)
+"""
+
+
+def test_no_optimizer_loads_the_compiler() -> None:
+    command = [sys.executable, "-c", _EVERY_KIND]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+    assert len(loaded) >= 14 and set(loaded.values()) == {"False"}, loaded
