@@ -1,13 +1,15 @@
 """How fast data is prepared, against the libraries that do its parts called by hand.
 
-    python -m bench.data [--data DIR] [--only encode,train] [--megabytes 100] [--rounds 5] [--smoke]
+    python -m bench.data [--data DIR] [--only encode,train] [--megabytes 100] [--rounds 5] [--write]
 
 ``DIR`` holds novels/*.txt.gz and wikitext2/*.txt.gz; without it a text of made-up words stands in.
 The text is repeated, with a tenth of its words changed each time, up to the size.  Ours is what
 ``wellfit train`` does before its first step (``wellfit.data.prepare``), from files to files: all of
 it where a row says so, else the stage that is named.  Theirs is a loop over texts that lie in
-memory already.  Both in turn, in one process, with all cores.  The table goes to bench/results/.
-``memory`` prepares in processes of their own and reads their peak resident size (VmHWM).
+memory already.  Both in turn, in one process, with all cores.  Each part goes to bench/results/ by
+itself, and ``--write`` puts them all into docs/benchmarks.md.  ``memory`` prepares in processes of
+their own and watches what of them the system could not take back (RssAnon): token files are
+mapped, and count as resident for as long as nobody needs the room.
 """
 
 from __future__ import annotations
@@ -33,7 +35,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import tokenizers
 
-from bench.timing import Row, Spread, about, in_turn, keep, spread
+from bench.timing import (
+    Row,
+    Spread,
+    about,
+    in_turn,
+    keep,
+    kept_parts,
+    spread,
+    table,
+    write_table,
+)
 from wellfit import config
 from wellfit.data import Progress, prepare
 from wellfit.plan.machine import usable_cores
@@ -307,17 +319,17 @@ def planted(originals: list[str]) -> list[str]:
 def found_f1(documents: list[str], kept: list[str]) -> float:
     """F1 of what is left out, against exact Jaccard similarities of at least 0.8 to what stays."""
     stay: dict[str, list[int]] = {}
-    sets: list[set[str]] = []
+    sizes: list[int] = []
     expected = Counter[str]()
     for text in documents:
         runs = set(shingles(text))
-        others = {other for run in runs for other in stay.get(run, ())}
-        if any(len(runs & sets[o]) >= 0.8 * len(runs | sets[o]) for o in others):
+        shared = Counter(other for run in runs for other in stay.get(run, ()))
+        if any(n >= 0.8 * (len(runs) + sizes[other] - n) for other, n in shared.items()):
             expected[text] += 1
             continue
         for run in runs:
-            stay.setdefault(run, []).append(len(sets))
-        sets.append(runs)
+            stay.setdefault(run, []).append(len(sizes))
+        sizes.append(len(runs))
     gone = Counter(documents) - Counter(kept)
     return 2 * (gone & expected).total() / max(1, gone.total() + expected.total())
 
@@ -343,20 +355,34 @@ def by_rensa(documents: list[str]) -> int:
 
 
 CHILD = """
-import json, sys, threading
+import json, sys, threading, time
 from pathlib import Path
 from wellfit import config
 from wellfit.data import prepare
 path, cache, kind, near = sys.argv[1:]
-def peak():
+def held():
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-before = peak()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+before, peak, stages, now = held(), 0, {}, "start"
+def watch():
+    global peak
+    while now != "end":
+        seen = held()
+        peak, stages[now] = max(peak, seen), max(stages.get(now, 0), seen)
+        time.sleep(0.01)
+def at_stage(at):
+    global now
+    now = at.stage
+watcher = threading.Thread(target=watch)
+watcher.start()
 tokenizer = config.BpeTokenizer(vocab=8192) if kind == "bpe" else config.ByteTokenizer()
-stages = {}
 data = config.Data(path=path, split={"kind": "tail", "val": 0.02}, near_duplicates=json.loads(near))
-prepare(data, tokenizer, cache=Path(cache), progress=lambda at: stages.update({at.stage: peak()}))
-print(json.dumps({"before": before, "after": peak(), "stages": stages}))
+t0 = time.perf_counter()
+prepare(data, tokenizer, cache=Path(cache), progress=at_stage)
+took = time.perf_counter() - t0
+now = "end"
+watcher.join()
+print(json.dumps({"before": before, "peak": peak, "stages": stages, "seconds": took}))
 """
 
 
@@ -371,13 +397,14 @@ def memory(bench: Bench) -> Iterator[Row]:
             words = [sys.executable, "-c", CHILD, str(path), str(cache), kind, near_copies]
             done = subprocess.run(words, capture_output=True, text=True, check=True)
             found = json.loads(done.stdout)
-            peaks.append((found["after"] - found["before"]) / 1e6)
+            peaks.append((found["peak"] - found["before"]) / 1e6)
             print(f"memory: {kind}, near {near_copies}, {share:.0%}: {found}", flush=True)
             shutil.rmtree(cache)
-        name = (
-            f"{kind}{', near copies' if near_copies != 'null' else ''}: peak, all against a fifth"
-        )
-        yield Row(name, spread(peaks[1:]), spread(peaks[:1]), peaks[1] / peaks[0], "", " MB")
+        size = f"{len(bench.text.encode()) / 1e6:,.0f} MB"
+        what = f"{kind}, near copies" if near_copies != "null" else kind
+        name = f"{what}: peak memory to prepare {size}, against a fifth of it"
+        ratio, note = peaks[1] / peaks[0], f"in {found['seconds']:.0f} s"
+        yield Row(name, spread(peaks[1:]), spread(peaks[:1]), ratio, "", " MB", note)
 
 
 PARTS = {"encode": encode, "train": train, "read": read, "near": near, "memory": memory}
@@ -390,25 +417,33 @@ def main(words: list[str] | None = None) -> list[Row]:
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--megabytes", type=float, default=100)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="the table of docs/benchmarks.md")
     parser.add_argument("--smoke", action="store_true", help="as small as can be, and not kept")
     asked = parser.parse_args(words)
     n_bytes = 300_000 if asked.smoke else int(asked.megabytes * 1e6)
     rows: list[Row] = []
+    parts = kept_parts("data")
+    facts = {
+        **about(usable_cores()),
+        "tokenizers": tokenizers.__version__,
+        "megabytes": asked.megabytes,
+        "rounds": asked.rounds,
+        "real": asked.data is not None,
+    }
     with tempfile.TemporaryDirectory(prefix="wellfit-data-") as folder:
         rounds = 1 if asked.smoke else asked.rounds
         bench = Bench(some_text(asked.data, n_bytes), Path(folder), rounds)
         for name in asked.only.split(","):
+            found = []
             for row in PARTS[name](bench):
-                rows.append(row)
+                found.append(row)
                 print(row.text(), flush=True)
-    if not asked.smoke:
-        size = {
-            "megabytes": asked.megabytes,
-            "rounds": asked.rounds,
-            "real": asked.data is not None,
-        }
-        where = {**about(usable_cores()), "tokenizers": tokenizers.__version__, **size}
-        print(keep("data", {**where, "rows": [row.plain() for row in rows]}))
+            rows += found
+            parts[name] = {"about": facts, "rows": [row.plain() for row in found]}
+            if not asked.smoke:
+                keep("data", parts)
+    if asked.write:
+        write_table("bench.data", table(parts))
     return rows
 
 

@@ -32,17 +32,18 @@ from bench import objectives
 from bench.shakespeare import best, nanogpt_folder, shakespeare
 from bench.steps import SHAPES
 from bench.timing import (
-    RESULTS,
     ROOT,
     Row,
     Spread,
     about,
     in_turn,
     keep,
+    kept_parts,
     matmul_ceiling,
     run,
     run_json,
     spread,
+    table,
     write_table,
 )  # fmt: skip
 from wellfit.optim.muon import Muon
@@ -323,7 +324,7 @@ def main() -> None:
     out.write(", ".join(f"{size} {rate:.2f}" for size, rate in facts["ceiling"].items()) + "\n")
     for why in left_out(bench):
         out.write(f"left out: {why}\n")
-    kept = _kept(args.name) if args.only and not args.smoke else {}
+    parts = kept_parts(args.name) if args.only and not args.smoke else {}
     for name in names:
         rows = []
         for row in ROWS[name](bench):
@@ -331,24 +332,11 @@ def main() -> None:
             rows.append(row)
             out.write(row.text() + "\n")
             out.flush()
-        kept[name] = {"about": facts, "rows": [row.plain() for row in rows]}
+        parts[name] = {"about": facts, "rows": [row.plain() for row in rows]}
         if not args.smoke:
-            keep(args.name, kept)
+            keep(args.name, parts)
     if args.write:
-        write_table("bench.speed", table(kept))
-
-
-def table(kept: dict[str, Any]) -> str:
-    """Every row, in markdown, and where it was measured."""
-    out = "| row | ours | theirs | ratio | bar | |\n| --- | --- | --- | --- | --- | --- |\n"
-    wheres: dict[str, list[str]] = {}
-    for name, part in kept.items():
-        out += "".join(Row.of(row).cells() for row in part["rows"])
-        about = part["about"]
-        where = f"{about['machine']}, commit {about['commit']}, {about['at'][:10]}"
-        wheres.setdefault(where, []).append(name)
-    told = "; ".join(f"{', '.join(names)}: {where}" for where, names in wheres.items())
-    return f"{out}\nMeasured on {told}.\n"
+        write_table("bench.speed", table(parts))
 
 
 def left_out(bench: Bench) -> list[str]:
@@ -361,11 +349,6 @@ def left_out(bench: Bench) -> list[str]:
     if bench.data is None:
         found.append("tiny-shakespeare (give --data, a folder with tinyshakespeare/input.txt)")
     return found
-
-
-def _kept(name: str) -> dict[str, Any]:
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text()) if path.exists() else {}
 
 
 if __name__ == "__main__":

@@ -156,6 +156,25 @@ def keep(name: str, content: dict[str, Any]) -> Path:
     return path
 
 
+def kept_parts(name: str) -> dict[str, Any]:
+    """What ``keep`` wrote last under this name, by part; nothing where it never did."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def table(parts: dict[str, Any]) -> str:
+    """Every row of every part, in markdown, and where it was measured."""
+    out = "| row | ours | theirs | ratio | bar | |\n| --- | --- | --- | --- | --- | --- |\n"
+    wheres: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        out += "".join(Row.of(row).cells() for row in part["rows"])
+        about = part["about"]
+        where = f"{about['machine']}, commit {about['commit']}, {about['at'][:10]}"
+        wheres.setdefault(where, []).append(name)
+    told = "; ".join(f"{', '.join(names)}: {where}" for where, names in wheres.items())
+    return f"{out}\nMeasured on {told}.\n"
+
+
 def write_table(name: str, table: str) -> None:
     """Put a table between the comments of its name in docs/benchmarks.md."""
     page = ROOT / "docs" / "benchmarks.md"

@@ -1,5 +1,6 @@
 """Written-out forward and backward passes against torch's own."""
 
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -78,3 +79,50 @@ def test_a_product_with_gradients_has_them() -> None:
     weight = torch.randn(8, 4, requires_grad=True)
     fused.linear(torch.ones(100, 4), weight, None).sum().backward()
     assert weight.grad is not None and weight.grad.eq(100).all()
+
+
+def _biased() -> list[Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    inputs = [torch.randn(size, generator=draw) for size in [(2, 200, 48), (80, 48), (80,)]]
+    return [x.bfloat16().requires_grad_() for x in inputs]
+
+
+@pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no bfloat16 in this processor"
+)
+def test_a_product_with_a_bias_in_bfloat16_is_torchs_to_the_bit() -> None:
+    results = []
+    for way in (fused.linear, F.linear):
+        leaves = _biased()
+        y = way(*leaves)
+        y.backward(torch.ones_like(y))
+        results.append([y, *(x.grad for x in leaves)])
+    for a, b in zip(*results, strict=True):
+        assert torch.equal(a, b)
+    # and it did go the other way
+    assert type(fused.linear(*leaves).grad_fn) is not type(F.linear(*leaves).grad_fn)
+
+
+def test_only_what_learns_gets_a_gradient() -> None:
+    x, weight, bias = _biased()
+    fused.linear(x, weight.detach(), bias.detach()).sum().backward()
+    assert x.grad is not None
+    assert weight.grad is None and bias.grad is None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+def test_products_can_be_compiled_with_gradients_and_without() -> None:
+    compiled = torch.compile(fused.linear)
+    leaves = _biased()
+    y = compiled(*leaves)
+    # the bias is added to what was rounded: one rounding of bfloat16 more
+    torch.testing.assert_close(y, F.linear(*leaves), rtol=2**-7, atol=2**-7)
+    y.sum().backward()
+    assert leaves[2].grad is not None and leaves[2].grad.eq(400).all()
+    x, weight, bias = (leaf.detach().float() for leaf in leaves)
+    with torch.no_grad():
+        for added in (None, bias):
+            wanted = F.linear(x, weight, added)
+            torch.testing.assert_close(compiled(x, weight, added), wanted, rtol=1e-5, atol=1e-5)

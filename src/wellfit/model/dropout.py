@@ -47,8 +47,9 @@ def _uniform(hashed: np.ndarray) -> np.ndarray:
     return (hashed >> np.uint64(40)) / 2.0**24
 
 
-def _pool(uniform_P: np.ndarray, rate: float, dtype: torch.dtype, device: str) -> Tensor:
-    """Mask values: 0 for a share of ``rate``, and for the others what makes up for them."""
+def drop_pool(rate: float, seed: int, window: int, dtype: torch.dtype, device: str) -> Tensor:
+    """Mask values for windows of this size: 0 for a share of ``rate``, or what makes up for it."""
+    uniform_P = _uniform(mix(seed, 0xD20, np.arange(POOL + window)))
     kept_P = torch.from_numpy(uniform_P >= round(rate * 2**24) / 2**24)
     return (kept_P.to(dtype) / (1 - rate)).to(device)
 
@@ -70,19 +71,17 @@ class Drop(NamedTuple):
         return fused.times_windows(x_BTD, self.pool_P, self.offsets_BS[:, site])
 
 
-class DropSource:
+class DropSource(NamedTuple):
     """Makes each step's ``Drop`` for one run."""
 
-    def __init__(
-        self, rate: float, *, seed: int, sites: int, window: int, dtype: torch.dtype, device: str
-    ) -> None:
-        uniform_P = _uniform(mix(seed, 0xD20, np.arange(POOL + window)))
-        self.pool_P = _pool(uniform_P, rate, dtype, device)
-        self.seed, self.sites, self.device = seed, sites, device
+    pool_P: Tensor  # see ``drop_pool``
+    seed: int
+    sites: int
 
     def draw(self, step: int, samples_B: np.ndarray) -> Drop:
         """The masks of these samples at this step."""
-        return Drop(self.pool_P, _offsets(self.seed, step, samples_B, self.sites).to(self.device))
+        offsets_BS = _offsets(self.seed, step, samples_B, self.sites)
+        return Drop(self.pool_P, offsets_BS.to(self.pool_P.device))
 
 
 class Noise(NamedTuple):
@@ -158,13 +157,11 @@ class NoiseSource:
 
     def _masks(self, rates: dict[str, float]) -> dict[str, Tensor]:
         """A pool for each place that drops something; places of one rate share one."""
-        if not rates:
-            return {}
         cfg, shape = self.cfg, self.shape
         wide = shape.mlp_width if cfg.dropout.mlp else shape.width
         wide = max(wide, shape.context) if cfg.dropout.attention else wide
-        uniform_P = _uniform(mix(self.seed, 0xD20, np.arange(POOL + shape.context * wide)))
-        by_rate = {r: _pool(uniform_P, r, self.dtype, self.device) for r in set(rates.values())}
+        how = (self.seed, shape.context * wide, self.dtype, self.device)
+        by_rate = {rate: drop_pool(rate, *how) for rate in set(rates.values())}
         return {place: by_rate[rate] for place, rate in rates.items()}
 
     def draw(self, step: int, samples_B: np.ndarray) -> Noise:

@@ -22,6 +22,7 @@ Windows = tuple[Tensor, Tensor]
 
 _GELU = 2 * math.sqrt(2 / math.pi)
 _ONEDNN = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+_ONEDNN_BF16 = _ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 LONGEST = 512  # beyond this the (T, T) weights cost more memory than they save time
 
 
@@ -57,8 +58,8 @@ class CausalAttention(torch.autograd.Function):
         q_NTK, k_NTK, v_NTK = (x.reshape(-1, T, K) for x in (q_BHTK, k_BHTK, v_BHTK))
         if mask is None:
             mask = q_NTK.new_full((T, T), float("-inf")).triu_(1)
-        scores_NTT = q_NTK.new_empty(B, H, T, T).copy_(mask).view(-1, T, T)
-        weights_NTT = scores_NTT.baddbmm_(q_NTK, k_NTK.mT, alpha=scale).softmax(-1)
+        mask_NTT = mask.expand(B, H, T, T).reshape(-1, T, T)
+        weights_NTT = torch.baddbmm(mask_NTT, q_NTK, k_NTK.mT, alpha=scale).softmax(-1)
         kept_NTT = weights_NTT
         if pool_P is not None and starts_N is not None:
             kept_NTT = _times(weights_NTT, pool_P, starts_N)
@@ -97,10 +98,9 @@ def causal_attention(
     sequence and head.
     """
     scale = q_BHTK.shape[-1] ** -0.5 if scale is None else scale
-    y_BHTK: Tensor = CausalAttention.apply(  # type: ignore[no-untyped-call]
+    return CausalAttention.apply(  # type: ignore[no-any-return, no-untyped-call]
         q_BHTK, k_BHTK, v_BHTK, mask, scale, *(dropped or (None, None))
     )
-    return y_BHTK
 
 
 def _times(x: Tensor, pool_P: Tensor, starts_N: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -135,8 +135,7 @@ class TimesWindows(torch.autograd.Function):
 
 def times_windows(x: Tensor, pool_P: Tensor, starts_N: Tensor) -> Tensor:
     """Each row x[n] times the window of the pool that begins at ``starts_N[n]``."""
-    y: Tensor = TimesWindows.apply(x, pool_P, starts_N)  # type: ignore[no-untyped-call]
-    return y
+    return TimesWindows.apply(x, pool_P, starts_N)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class RmsNorm(torch.autograd.Function):
@@ -160,8 +159,7 @@ class RmsNorm(torch.autograd.Function):
 
 def rms_norm(x: Tensor, eps: float) -> Tensor:
     """``x`` divided by its root mean square over the last dimension."""
-    y: Tensor = RmsNorm.apply(x, eps)  # type: ignore[no-untyped-call]
-    return y
+    return RmsNorm.apply(x, eps)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class ReluSquared(torch.autograd.Function):
@@ -176,28 +174,47 @@ class ReluSquared(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (positive,) = ctx.saved_tensors
-        twice: Tensor = (grads[0] * positive).mul_(2)
-        return twice
+        return (grads[0] * positive).mul_(2)  # type: ignore[no-any-return]
 
 
 def relu_squared(x: Tensor) -> Tensor:
     """The square of the positive part of ``x``."""
-    if x.device.type != "cpu":
-        return F.relu(x).square()
-    y: Tensor = ReluSquared.apply(x)  # type: ignore[no-untyped-call]
-    return y
+    return ReluSquared.apply(x)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class OneDnnLinear(torch.autograd.Function):
+    """``F.linear`` by oneDNN, which adds the bias inside the product.
+
+    torch copies the bias to every row of the result first, and multiplies on top of that; the
+    numbers are the same to the bit.  A compiler adds it where they are read next.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        if torch.compiler.is_compiling():
+            return F.linear(x, weight) + bias
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        (x, weight), (_, learns, shifts) = ctx.saved_tensors, ctx.needs_input_grad
+        g = grads[0].flatten(0, -2)
+        dw = g.mT @ x.flatten(0, -2) if learns else None
+        return (g @ weight).view_as(x), dw, g.sum(0) if shifts else None
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``F.linear``; of many rows in float32, where nothing is learned, by oneDNN.
+    """``F.linear``; of many rows on a processor by oneDNN, where torch's way is the slower one.
 
-    On an AMD processor MKL, which torch takes otherwise, is half as fast (LOG.md, 2026-11-21); of a
-    few rows it is the faster one.
+    That is in bfloat16 with a bias, and in float32 where nothing is learned: MKL, which torch
+    takes, is half as fast on an AMD processor (LOG.md, 2026-11-21).
     """
-    plain = torch.is_grad_enabled() or not x.is_cpu or x.dtype != torch.float32
-    if plain or x.numel() < 64 * x.shape[-1] or not _ONEDNN:
-        return F.linear(x, weight, bias)
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+    plain = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    pays = {torch.bfloat16: _ONEDNN_BF16 and bias is not None, torch.float32: _ONEDNN and not plain}
+    if x.is_cpu and pays.get(x.dtype) and x.numel() >= 64 * x.shape[-1]:
+        return OneDnnLinear.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+    return F.linear(x, weight, bias)
 
 
 def gelu(x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """LoRA: small trained matrices beside frozen weights.
 
-Dims: R rank, N inputs of a layer, M outputs of it.
+Dims: R rank, N inputs of a layer, M outputs of it, P pool of masks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from wellfit.config import Lora
 from wellfit.errors import ConfigError
 from wellfit.model.decoder import Decoder, Linear
-from wellfit.model.dropout import Drop, DropSource, mix
+from wellfit.model.dropout import Drop, DropSource, drop_pool, mix
 from wellfit.model.init import uniform_value
 from wellfit.model.shape import Shape
 from wellfit.model.weights import published_places
@@ -162,14 +162,10 @@ def lora_drop_source(
     """What draws the masks for the input of every A; None when nothing is dropped."""
     if not cfg.dropout:
         return None
-    return DropSource(
-        cfg.dropout,
-        seed=int(mix(seed, _PURPOSE)),
-        sites=_MOST_LAYERS * shape.depth,
-        window=shape.context * max(shape.width, shape.mlp_width, shape.heads * shape.head_dim),
-        dtype=dtype,
-        device=device,
-    )
+    seed = int(mix(seed, _PURPOSE))
+    window = shape.context * max(shape.width, shape.mlp_width, shape.heads * shape.head_dim)
+    pool_P = drop_pool(cfg.dropout, seed, window, dtype, device)
+    return DropSource(pool_P, seed, _MOST_LAYERS * shape.depth)
 
 
 @contextmanager

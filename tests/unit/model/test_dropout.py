@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from wellfit.model.dropout import DropSource, mix
+from wellfit.model.dropout import DropSource, drop_pool, mix
 
 T, D = 16, 32
 SITES = 3
 
 
 def source(rate: float = 0.25, *, seed: int = 1) -> DropSource:
-    return DropSource(rate, seed=seed, sites=SITES, window=T * D, dtype=torch.float32, device="cpu")
+    pool = drop_pool(rate, seed, T * D, torch.float32, "cpu")
+    return DropSource(pool, seed, SITES)
 
 
 def masks(drops: DropSource, step: int, samples: list[int], site: int = 0) -> torch.Tensor:
