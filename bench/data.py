@@ -373,7 +373,7 @@ def watch():
 def at_stage(at):
     global now
     now = at.stage
-watcher = threading.Thread(target=watch)
+watcher = threading.Thread(target=watch, daemon=True)  # ends with a failure too
 watcher.start()
 tokenizer = config.BpeTokenizer(vocab=8192) if kind == "bpe" else config.ByteTokenizer()
 data = config.Data(path=path, split={"kind": "tail", "val": 0.02}, near_duplicates=json.loads(near))
@@ -442,7 +442,7 @@ def main(words: list[str] | None = None) -> list[Row]:
             parts[name] = {"about": facts, "rows": [row.plain() for row in found]}
             if not asked.smoke:
                 keep("data", parts)
-    if asked.write:
+    if asked.write and not asked.smoke:
         write_table("bench.data", table(parts))
     return rows
 

@@ -337,7 +337,7 @@ def main() -> None:
         parts[name] = {"about": facts, "rows": [row.plain() for row in rows]}
         if not args.smoke:
             keep(args.name, parts)
-    if args.write:
+    if args.write and not args.smoke:
         write_table("bench.speed", table(parts))
 
 

@@ -175,12 +175,12 @@ def table(parts: dict[str, Any]) -> str:
     return f"{out}\nMeasured on {told}.\n"
 
 
-def write_table(name: str, table: str) -> None:
+def write_table(name: str, rows: str) -> None:
     """Put a table between the comments of its name in docs/benchmarks.md."""
     page = ROOT / "docs" / "benchmarks.md"
     begin, end = f"<!-- {name} begin -->\n", f"<!-- {name} end -->\n"
     head, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    page.write_text(head + begin + table + end + rest.partition(end)[2], encoding="utf-8")
+    page.write_text(head + begin + rows + end + rest.partition(end)[2], encoding="utf-8")
 
 
 def run(command: list[str], folder: Path = ROOT, *, threads: int | None = None) -> str:

@@ -190,10 +190,10 @@ class OneDnnLinear(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if torch.compiler.is_compiling():
-            return F.linear(x, weight) + bias
+        if torch.compiler.is_compiling():  # only asked for with a bias
+            return F.linear(x, weight) + bias  # type: ignore[operator]
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
 
     @staticmethod
