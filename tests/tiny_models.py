@@ -34,6 +34,7 @@ RECIPES = {
     "qwen3": {"family": "qwen3"},
     "qwen3, shared heads, tied": {"family": "qwen3", "kv_heads": 2, "head": "tied"},
     "gpt2": {"family": "gpt2"},
+    "gpt2, no biases": {"family": "gpt2", "bias": False},
     "gpt2, relu2, untied": {"family": "gpt2", "mlp": "relu2", "head": "untied"},
 }
 SHAPES: dict[str, Shape] = {

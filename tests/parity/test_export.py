@@ -12,7 +12,7 @@ from wellfit.model import generate, published_weights, read_published
 transformers = pytest.importorskip("transformers")
 
 
-@pytest.mark.parametrize("name", ["nanochat", "llama", "qwen3", "gpt2"])
+@pytest.mark.parametrize("name", ["nanochat", "llama", "qwen3", "gpt2", "gpt2, no biases"])
 def test_an_export_is_the_model_and_says_what_it_checked(name, run_path, tmp_path):
     run = finished_run(run_path, name)
     report = export_run(run, "hf", tmp_path / "out")

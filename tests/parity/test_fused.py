@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tests.tiny_models import SHAPES, random_decoder, random_tokens
 from wellfit.model import fused
 
 EPS = 1e-6
@@ -126,3 +127,47 @@ def test_products_can_be_compiled_with_gradients_and_without() -> None:
         for added in (None, bias):
             wanted = F.linear(x, weight, added)
             torch.testing.assert_close(compiled(x, weight, added), wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_compiled_gelu_is_torchs_and_is_not_computed_again_backward(dtype: torch.dtype) -> None:
+    x = torch.linspace(-6, 6, 4096, dtype=dtype)
+    weight = torch.linspace(-1, 1, 4096, dtype=dtype)
+    results = []
+    for f in (torch.compile(_twice), _twice):
+        leaf = x.clone().requires_grad_()
+        y = f(leaf)
+        y.backward(weight)
+        results.append([y.detach(), leaf.grad])
+    # one rounding of bfloat16 more, of the slope
+    rtol, atol = {torch.float32: (1e-5, 1e-6), torch.bfloat16: (2**-7, 2**-7)}[dtype]
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=rtol, atol=atol)
+    from torch._inductor.utils import run_fw_bw_and_get_code
+
+    torch.compiler.reset()
+    codes = run_fw_bw_and_get_code(lambda: torch.compile(_twice)(x.clone().requires_grad_()))[1]
+    assert ["0.0447" in code for code in codes] == [True, False]
+
+
+def _twice(x: Tensor) -> Tensor:
+    return fused.gelu(2 * x)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+def test_a_compiled_decoder_of_few_tokens_learns_what_it_does_without() -> None:
+    # where its embedding and the gradient of it are products, and GELU is written out
+    decoder = random_decoder(SHAPES["gpt2, no biases"])
+    tokens, results = random_tokens(3, 24), []
+    for f in (decoder, torch.compile(decoder)):
+        decoder.zero_grad()
+        logits = f(tokens)
+        F.cross_entropy(logits.flatten(0, 1), tokens.roll(1, 1).flatten()).backward()
+        results.append([logits.detach(), *(p.grad for p in decoder.parameters())])
+    for wanted, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)

@@ -52,7 +52,7 @@ class Decoder(Section):
     qk_norm: Switch | None = None
     """Whether queries and keys are normalised; null as the family does."""
     bias: Switch | None = None
-    """Whether linear layers add a bias; null as the family does."""
+    """Whether linear layers (and layer norms) add a bias; null as the family does."""
     head: Literal["tied", "untied"] | None = None
     """Whether the output layer shares the weights of the input; null as the family does."""
     softcap: Annotated[

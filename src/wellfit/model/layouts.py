@@ -41,8 +41,12 @@ class Layout(NamedTuple):
 
     @property
     def bias(self) -> tuple[bool, ...]:
-        """Whether linear layers have one; the first when nothing is said."""
-        return (False, True) if "mlp_bias" in self.keys else (self.fixed.get("bias", False),)
+        """Whether linear layers have one; the first when nothing is said.
+
+        GPT-2's always have one in `transformers`; without, files hold zeros in its place.
+        """
+        usual = self.fixed.get("bias", False)
+        return (usual, not usual) if usual or "mlp_bias" in self.keys else (False,)
 
 
 _GPT2_NAMES = {

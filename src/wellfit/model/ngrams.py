@@ -174,27 +174,10 @@ def _spread(hash_BT: Tensor) -> Tensor:
     return hash_BT * 2_654_435_761 % 4_294_967_291
 
 
-def ngram_shape(
-    *, vocab: int, orders: int, words: int, pairs: int, buckets: int, context: int, outputs: int
-) -> Shape:
-    """The sizes of such a model; what only decoders have is nothing."""
-    return Shape(
-        family="ngrams",
-        vocab=vocab,
-        depth=0,
-        width=orders,
-        heads=0,
-        kv_heads=0,
-        head_dim=0,
-        context=context,
-        mlp_width=0,
-        mlp="gelu",
-        outputs=outputs,
-        pool="mean",
-        words=words,
-        pairs=pairs,
-        buckets=buckets,
-    )
+def ngram_shape(*, orders: int, **sizes: Any) -> Shape:
+    """The sizes of such a model, as Shape calls all but ``orders``; what it lacks is nothing."""
+    none: dict[str, Any] = dict.fromkeys("depth heads kv_heads head_dim mlp_width".split(), 0)
+    return Shape(family="ngrams", width=orders, mlp="gelu", pool="mean", **none, **sizes)
 
 
 def ngram_config(shape: Shape, outputs: Outputs) -> dict[str, Any]:
@@ -205,9 +188,7 @@ def ngram_config(shape: Shape, outputs: Outputs) -> dict[str, Any]:
         "dtype": "float32",
         "vocab_size": shape.vocab,
         "orders": shape.width,
-        "words": shape.words,
-        "pairs": shape.pairs,
-        "buckets": shape.buckets,
+        **{name: getattr(shape, name) for name in ("words", "pairs", "buckets")},
         "max_position_embeddings": shape.context,
         **outputs_config(outputs),
         OURS: {"means": outputs.means, "deviations": outputs.deviations},
@@ -217,15 +198,10 @@ def ngram_config(shape: Shape, outputs: Outputs) -> dict[str, Any]:
 def read_ngram_shape(config: Mapping[str, Any], outputs: Outputs, *, where: str) -> Shape:
     """The sizes in a config.json.  Raises ``ConfigError``."""
     read = Settings(config, where)
-    shape = ngram_shape(
-        vocab=read.size("vocab_size"),
-        orders=read.size("orders"),
-        words=read.size("words", above=-1),
-        pairs=read.size("pairs", above=-1),
-        buckets=read.size("buckets"),
-        context=read.size("max_position_embeddings"),
-        outputs=len(outputs.names),
-    )
+    least = {"orders": 0, "words": -1, "pairs": -1, "buckets": 0}
+    sizes = {name: read.size(name, above=low) for name, low in least.items()}
+    sizes |= {"vocab": read.size("vocab_size"), "context": read.size("max_position_embeddings")}
+    shape = ngram_shape(**sizes, outputs=len(outputs.names))
     if read.problems:
         raise ConfigError(read.problems)
     return shape

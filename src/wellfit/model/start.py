@@ -64,16 +64,8 @@ def _ngrams(cfg: NgramsRecipe, *, vocab: int, outputs: int | None, pool: str) ->
         raise ConfigError([f"model.kind: {what}, or model.kind: decoder"])
     if pool != "auto":
         raise ConfigError(["task.pool: n-grams are summed; leave it out, or auto"])
-    shape = ngram_shape(
-        vocab=vocab,
-        orders=cfg.orders,
-        words=cfg.words,
-        pairs=cfg.pairs,
-        buckets=cfg.buckets,
-        context=cfg.context,
-        outputs=outputs,
-    )
-    return Resolved(shape, {})
+    kinds = {"orders": cfg.orders, "words": cfg.words, "pairs": cfg.pairs, "buckets": cfg.buckets}
+    return Resolved(ngram_shape(**kinds, vocab=vocab, context=cfg.context, outputs=outputs), {})
 
 
 def _published(cfg: Pretrained, *, vocab: int, outputs: int | None) -> Resolved:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -72,15 +73,19 @@ _POST_NORM = {
 }
 
 
+def _on_meta(shape: Shape) -> dict[str, Tensor]:
+    """The weights of a decoder of this shape, without values."""
+    with torch.device("meta"):
+        return Decoder(shape).state_dict()
+
+
 def published_places(shape: Shape) -> list[Place]:
     """Where every weight of a decoder of this shape lies."""
     names = {"head": "lm_head", "score": "score", **(_GPT2 if shape.family == "gpt2" else _ROPE)}
     names |= {} if shape.gated or shape.family == "gpt2" else _WITHOUT_GATE
     names |= _POST_NORM if shape.post_norm else {}
-    with torch.device("meta"):
-        own = Decoder(shape).state_dict()
     places: dict[str, list[str]] = {}
-    for name in own:
+    for name in _on_meta(shape):
         layer, _, kind = name.rpartition(".")
         first, *block = layer.split(".", 2)  # of a block its number, and what it is there
         theirs = [names[first], *block[:1], *(names[inner] for inner in block[1:]), kind]
@@ -93,8 +98,11 @@ def published_places(shape: Shape) -> list[Place]:
 
 def published_weights(decoder: Decoder) -> dict[str, Tensor]:
     """The weights under their published names, on the CPU, contiguous, in float32."""
-    own, out = decoder.state_dict(), {}
-    for place in published_places(decoder.shape):
+    own, out, shape = decoder.state_dict(), dict[str, Tensor](), decoder.shape
+    if shape.family == "gpt2" and not shape.bias:  # transformers' GPT-2 always has biases
+        shape = replace(shape, bias=True)
+        own |= {n: torch.zeros(w.shape) for n, w in _on_meta(shape).items() if n not in own}
+    for place in published_places(shape):
         tensor = torch.cat([own[name].detach().cpu().float() for name in place.ours])
         out[place.theirs] = (tensor.T if place.transposed else tensor).contiguous()
     return out
