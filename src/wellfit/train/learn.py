@@ -126,7 +126,7 @@ def loss_of(
             assert_never(never)
     # Rows of plain text and packed ones have one length; others differ from batch to batch.
     # CUDA graphs only where they were asked for: they need passes that never accumulate.
-    # For a processor products and sums become one, as elsewhere: a few per cent of a step.
+    # On a processor a product and a sum become one instruction, as a GPU has it in any case.
     how: dict[str, Any] = {"options": {"cpp.enable_floating_point_contract_flag": "fast"}}
     how = {"mode": "reduce-overhead"} if compiled == "cuda-graphs" else how
     run = torch.compile(sums, dynamic=None if labels else False, **how) if compiled else sums
