@@ -89,10 +89,8 @@ def _examples(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"learned in {name}", counted + without + at
     yield "end of text", audit.get("end", "") or "none"
     for name, n in audit["lengths"].items():
-        yield (
-            f"tokens in {name}",
-            f"median {n['median']:,}, 99% up to {n['p99']:,}, longest {n['longest']:,}",
-        )
+        told = f"median {n['median']:,}, 99% up to {n['p99']:,}, longest {n['longest']:,}"
+        yield f"tokens in {name}", told
     for name, n in audit["fitted"].items():
         if lost := _listed({k: n[k] for k in ("cut", "dropped", "unlearned")}, zeros=False):
             yield f"too long in {name}", f"{lost} of {n['examples']:,}{_some(n['at'])}"

@@ -110,9 +110,8 @@ def _records(file: SourceFile, data: Data, asked: Asked, on_read: OnRead) -> Ite
 
 def whole_records(file: SourceFile, data: Data, on_read: OnRead) -> Iterator[dict[str, Any]]:
     """Every record of a file with all of its columns.  Raises ``DataError`` for a bad one."""
-    every = tuple(
-        Column(name, "data.pattern") for name in re.compile(data.pattern or "").groupindex
-    )
+    names = re.compile(data.pattern or "").groupindex
+    every = tuple(Column(name, "data.pattern") for name in names)
     for record in _records(file, data, Asked(every, None, every=True), on_read):
         if isinstance(record.found, Bad):
             raise record.found.error(file, record.number)

@@ -63,9 +63,8 @@ class NearCopies(NamedTuple):
     """What was left out."""
 
     left_out: dict[SplitName, int]  # documents
-    pairs: list[
-        dict[str, Any]
-    ]  # the first hundred: place ``left_out`` and ``kept``, ``similarity``
+    # the first hundred: place ``left_out`` and ``kept``, ``similarity``
+    pairs: list[dict[str, Any]]
 
 
 def minhash() -> Any:

@@ -19,7 +19,7 @@ class Finding(NamedTuple):
     evidence: dict[str, Any]  # the numbers the claim rests on
     advice: str  # one thing to try, and what it costs
     change: dict[str, Any]  # the advice as recipe keys and values; may be empty
-    confidence: float | None  # 0..1; None where nothing calibrated it
+    confidence: float | None = None  # 0..1; None where nothing calibrated it
     source: str = ""  # paper, or the part of the documentation, behind the rule
 
     def as_dict(self) -> dict[str, Any]:

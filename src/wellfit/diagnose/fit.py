@@ -96,8 +96,7 @@ def _of_curves(t: Trajectory) -> Finding:
     if len(t.steps) < ENOUGH_EVALUATIONS or len(t.val_counts) < ENOUGH_BLOCKS:
         return _too_little(t)
     for rule in (_no_signal, _overfit, _stopped_short, _undertrained, _well_fit):
-        finding = rule(t)
-        if finding is not None:
+        if (finding := rule(t)) is not None:
             return finding
     return _undecided(t)
 
@@ -119,8 +118,10 @@ def _measured(t: Trajectory) -> dict[str, Any]:
     }
 
 
-def _spread(draws: np.ndarray) -> list[float]:
-    return [float(x) for x in np.quantile(draws, (0.025, 0.975))]
+def _drawn(name: str, draws: np.ndarray) -> dict[str, Any]:
+    """The mean of bootstrap draws and their 95% interval, as evidence under a name."""
+    spread = [float(x) for x in np.quantile(draws, (0.025, 0.975))]
+    return {name: float(draws.mean()), f"{name}_ci95": spread}
 
 
 def _confidence(share: float) -> float:
@@ -143,21 +144,19 @@ def _diverged(t: Trajectory, step: int) -> Finding:
 
 
 def _too_little(t: Trajectory) -> Finding:
-    few, text = len(t.steps) < ENOUGH_EVALUATIONS, len(t.val_counts) < ENOUGH_BLOCKS
+    n, n_blocks = len(t.steps), len(t.val_counts)
+    few = n < ENOUGH_EVALUATIONS
+    asked = ((n, "evaluations", ENOUGH_EVALUATIONS), (n_blocks, "blocks of val", ENOUGH_BLOCKS))
     short = [
-        f"{len(t.steps)} evaluations, too few (at least {ENOUGH_EVALUATIONS} are needed)"
-    ] * few
-    short += [
-        f"{len(t.val_counts)} blocks of val, too few (at least {ENOUGH_BLOCKS} are needed)"
-    ] * text
+        f"{k} {of}, too few (at least {least} are needed)" for k, of, least in asked if k < least
+    ]
     return Finding(
         "undecided",
         "info",
         f"Cannot tell from {' and '.join(short)}.",
-        _measured(t) if len(t.steps) else {"n_evaluations": 0},
+        _measured(t) if n else {"n_evaluations": 0},
         "Evaluate more often." if few else "Keep more text for validation: raise data.split.val.",
         {"evaluate.every": f"{max(1, t.steps_total // 20)} steps"} if few else {},
-        None,
     )
 
 
@@ -171,12 +170,8 @@ def _no_signal(t: Trajectory) -> Finding | None:
     _, gain = _gain_per_tenth(t, HALF_FRAC)
     matters = gain.mean() > MATTERS_FRAC * t.val_loss(-1)
     falling = float((gain > 0).mean()) >= SURE_FRAC and bool(matters)
-    evidence = {
-        **_measured(t),
-        "below_mark": -float(draws.mean()),
-        "below_mark_ci95": _spread(-draws),
-        "gain_per_tenth": float(gain.mean()),
-    }
+    gained = {"gain_per_tenth": float(gain.mean())}
+    evidence = {**_measured(t), **_drawn("below_mark", -draws), **gained}
     claim = (
         f"Surely no better than {MARKS[t.mark]}: val {t.val_loss(best):.3f} against "
         f"{evidence['mark_loss']:.3f} {t.unit}"
@@ -209,13 +204,7 @@ def _overfit(t: Trajectory) -> Finding | None:
     if not (rising >= SURE_FRAC and falling >= SURE_FRAC and matters):
         return None
     since = int(t.steps[best])
-    evidence = {
-        **_measured(t),
-        "val_rise": float(rise.mean()),
-        "val_rise_ci95": _spread(rise),
-        "train_fall": -float(train.mean()),
-        "train_fall_ci95": _spread(-train),
-    }
+    evidence = {**_measured(t), **_drawn("val_rise", rise), **_drawn("train_fall", -train)}
     return Finding(
         "overfit",
         "warn",
@@ -243,7 +232,6 @@ def _stopped_short(t: Trajectory) -> Finding | None:
         _measured(t),
         "Continue it with: wellfit resume RUN",
         {},
-        None,
     )
 
 
@@ -280,8 +268,7 @@ def _undertrained(t: Trajectory) -> Finding | None:
         return None
     evidence = {
         **_measured(t),
-        "gain_per_tenth": float(last.mean()),
-        "gain_per_tenth_ci95": _spread(last),
+        **_drawn("gain_per_tenth", last),
         "gain_per_tenth_second_half": float(half.mean()),
         "gain_from_step": int(t.steps[before]),
     }
@@ -306,17 +293,13 @@ def _well_fit(t: Trajectory) -> Finding | None:
     level = float((rise <= limit).mean())
     if not (flat >= SURE_FRAC and level >= SURE_FRAC):
         return None
-    evidence = {
-        **_measured(t),
-        "gain_per_tenth": float(gain.mean()),
-        "gain_per_tenth_ci95": _spread(gain),
-        "gap": t.val_loss(-1) - t.train_loss(-1),
-    }
+    gap = t.val_loss(-1) - t.train_loss(-1)
+    evidence = {**_measured(t), **_drawn("gain_per_tenth", gain), "gap": gap}
     return Finding(
         "well-fit",
         "info",
         f"Well fit: val changed by {abs(gain.mean()):.3f} {t.unit} over the last 10% of the budget "
-        f"and stands {t.val_loss(-1) - t.train_loss(-1):.3f} above train.",
+        f"and stands {gap:.3f} above train.",
         evidence,
         "To go lower, change the model or the data: more of the same training will not do it.",
         {"model.depth": int(t.recipe["model.depth"]) + 2} if "model.depth" in t.recipe else {},
@@ -326,11 +309,7 @@ def _well_fit(t: Trajectory) -> Finding | None:
 
 def _undecided(t: Trajectory) -> Finding:
     _, gain = _gain_per_tenth(t, LAST_FRAC)
-    evidence = {
-        **_measured(t),
-        "gain_per_tenth": float(gain.mean()),
-        "gain_per_tenth_ci95": _spread(gain),
-    }
+    evidence = {**_measured(t), **_drawn("gain_per_tenth", gain)}
     lo, hi = evidence["gain_per_tenth_ci95"]
     return Finding(
         "undecided",
@@ -340,7 +319,6 @@ def _undecided(t: Trajectory) -> Finding:
         evidence,
         "Evaluate on more text.",
         {"evaluate.tokens": 4 * int(t.val_counts.sum())},
-        None,
     )
 
 

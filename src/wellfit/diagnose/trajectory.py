@@ -15,7 +15,6 @@ def trajectory(view: RunView) -> Trajectory:
     steps = sorted(by_split["train"].keys() & by_split["val"].keys())
     facts = view.facts()
     diverged = view.events("diverged")
-    stopped = view.events("early-stop")
     recipe = flat_recipe(view.resolved())
     whole = [e for e in view.evaluations("val") if e.basis == "full split"]
     return Trajectory(
@@ -30,7 +29,7 @@ def trajectory(view: RunView) -> Trajectory:
         chosen_step=whole[-1].checkpoint_step if whole else None,
         linear=facts.get("outcomes", {}).get("val", {}).get("linear"),
         steps_total=int(facts["steps_total"]),
-        early_stopped=bool(stopped),
+        early_stopped=bool(view.events("early-stop")),
         diverged_at=diverged[-1].step if diverged else None,
         epochs=_epochs(view, facts.get("epoch_tokens")),
         recipe=recipe,
@@ -48,9 +47,7 @@ def _fixed(view: RunView, split: str) -> dict[int, Evaluation]:
 
 
 def _nats(evaluations: dict[int, Evaluation], steps: list[int]) -> np.ndarray:
-    if not steps:
-        return np.empty((0, 0))
-    return np.stack([evaluations[step].nats for step in steps])
+    return np.stack([evaluations[step].nats for step in steps]) if steps else np.empty((0, 0))
 
 
 def _counts(evaluations: dict[int, Evaluation], steps: list[int]) -> np.ndarray:

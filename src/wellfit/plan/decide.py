@@ -119,8 +119,7 @@ def decide_parts(recipe: Recipe, data: Prepared, machine: Machine) -> tuple[Deci
     if recipe.evaluate.tokens == "auto":
         choices["evaluate.tokens"] = laws.evaluate_tokens(shape, data.splits["val"])
     choices |= laws.rates(recipe, shape)
-    decision = Decision(recipe, _vocabulary(recipe, data)).with_choices(choices)
-    return decision, shape
+    return Decision(recipe, _vocabulary(recipe, data)).with_choices(choices), shape
 
 
 def model_of(recipe: Recipe, data: Prepared) -> Resolved:

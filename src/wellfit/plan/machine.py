@@ -73,7 +73,7 @@ def usable_cores() -> int:
     """Cores that this process may keep busy."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = affinity or 1
-    quota = _first_line("/sys/fs/cgroup/cpu.max").split()
+    quota = _text_of("/sys/fs/cgroup/cpu.max").split()
     if len(quota) == 2 and quota[0].isdigit():
         cores = min(cores, max(1, int(quota[0]) // int(quota[1])))
     return cores
@@ -83,7 +83,7 @@ def usable_memory_bytes() -> int:
     """Memory that this process may use before it is killed."""
     total = psutil.virtual_memory().total
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        limit = _first_line(file)
+        limit = _text_of(file).strip()
         if limit.isdigit():
             total = min(total, int(limit))
     return total
@@ -137,19 +137,17 @@ def matmul_flops_per_s(dtype: torch.dtype, *, device: str, size: int = 1024) -> 
 def _cpu() -> tuple[str, set[str]]:
     """Name and feature flags of the processor."""
     fields: dict[str, str] = {}
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            key, _, value = line.partition(":")
-            fields.setdefault(key.strip(), value.strip())
-    except OSError:
-        pass  # not Linux
+    for line in _text_of("/proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
     name = fields.get("model name") or platform.processor() or platform.machine()
     return name, set(fields.get("flags", fields.get("Features", "")).split())
 
 
-def _first_line(file: str) -> str:
+def _text_of(file: str) -> str:
+    """What the kernel says in a file of its own; nothing where it is not Linux."""
     try:
-        return Path(file).read_text().split("\n", 1)[0].strip()
+        return Path(file).read_text()
     except OSError:
         return ""
 

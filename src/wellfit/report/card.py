@@ -100,14 +100,14 @@ def _metrics(summary: Mapping[str, Any], inner: int) -> list[Text]:
         return []
     val, test = (measures.told(task, summary[s] or {}) for s in _LOOKED)
     shown = measures.most_telling(task, test or val)
-    found = {"val": val, "test": test, "linear": measures.linear(summary)}
-    values = {
-        name: [told[key].value if key in told else "" for key in shown]
-        for name, told in found.items()
-    }
+
+    def values(told: Mapping[str, measures.Told]) -> list[str]:
+        return [told[key].value if key in told else "" for key in shown]
+
     between = [test[key].interval if key in test else "" for key in shown]
-    columns = {"": [measures.name_of(key) for key in shown], "val": values["val"],
-               "test": values["test"], "95%": between, "linear": values["linear"]}  # fmt: skip
+    columns = {"": [measures.name_of(key) for key in shown], "val": values(val),
+               "test": values(test), "95%": between,
+               "linear": values(measures.linear(summary))}  # fmt: skip
     columns = {name: cells for name, cells in columns.items() if any(cells)}
     widths = {name: max(map(len, [name, *cells])) + 3 for name, cells in columns.items()}
     if sum(widths.values()) > inner:  # the headline has its interval above

@@ -193,8 +193,7 @@ def _sample(sample: str, width: int) -> list[Text]:
     """The first rows of a sample, as wide as the panel; control characters stay harmless."""
     if not sample.strip():
         return []
-    rows = wrapped(sample, width - 2)
-    shown = rows[:_SAMPLE_ROWS]
+    shown = wrapped(sample, width - 2)[:_SAMPLE_ROWS]
     shown += [""] * (_SAMPLE_ROWS - len(shown))  # a steady height keeps the panel from jumping
     lines = [Text("\u2502 ", style="dim").append(row, style="not dim") for row in shown]
     return [Text("it writes", style="dim"), *lines]

@@ -118,14 +118,10 @@ def close_writer(connection: sqlite3.Connection) -> None:
     A reader that is looking right now keeps the log alive; the record is whole either way,
     and the next writer folds it.
     """
-    try:
+    with closing(connection), suppress(sqlite3.OperationalError):
         connection.execute("PRAGMA busy_timeout=1000")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode=DELETE")
-    except sqlite3.OperationalError:
-        pass
-    finally:
-        connection.close()
 
 
 @contextmanager

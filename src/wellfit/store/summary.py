@@ -75,8 +75,7 @@ def final_evaluation(evaluations: list[Evaluation], split: str) -> Evaluation | 
     """The number a run stands for on a split: its last full look, else its last look."""
     ours = [e for e in evaluations if e.split == split]
     full = [e for e in ours if e.basis == "full split"]
-    found = full or ours
-    return found[-1] if found else None
+    return next(reversed(full or ours), None)
 
 
 def best_evaluation(evaluations: list[Evaluation]) -> Evaluation | None:

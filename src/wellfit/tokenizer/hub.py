@@ -29,10 +29,9 @@ def local_folder(path: str) -> Path:
         return Path(hub.snapshot_download(path, allow_patterns=_FILES))
     except (OSError, ValueError) as e:  # what all errors of the library are
         first = str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__
-        raise ConfigError(
-            [
-                f"{path}: there is no such folder here, and the Hugging Face Hub gives no model of "
-                f"that id: {first}. Check the spelling, the network, and for models that ask for "
-                "consent: huggingface-cli login"
-            ]
-        ) from e
+        problem = (
+            f"{path}: there is no such folder here, and the Hugging Face Hub gives no model of "
+            f"that id: {first}. Check the spelling, the network, and for models that ask for "
+            "consent: huggingface-cli login"
+        )
+        raise ConfigError([problem]) from e

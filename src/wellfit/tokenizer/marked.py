@@ -38,9 +38,8 @@ def encode_marked(tokenizer: Tokenizer, texts: Sequence[str]) -> Marked:
     """The ids of texts in which the names of special tokens are those tokens."""
     if not isinstance(tokenizer.codec, LibraryCodec):
         return _encode_plain(tokenizer, texts)
-    done = _marked_library(tokenizer.codec.definition).encode_batch(
-        list(texts), add_special_tokens=False
-    )
+    library = _marked_library(tokenizer.codec.definition)
+    done = library.encode_batch(list(texts), add_special_tokens=False)
     lengths = np.fromiter((len(one.ids) for one in done), np.int64, len(done))
     total = int(lengths.sum())
     ids = np.fromiter(chain.from_iterable(one.ids for one in done), tokenizer.dtype, total)

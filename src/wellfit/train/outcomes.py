@@ -127,8 +127,7 @@ class Judge:
         labels_NL = labels_of(blocks)
         texts = decoded(self.data, blocks.split, blocks.documents)
         theirs = self._score(self._linear(texts), labels_NL)
-        ours = self._score(outputs_NO, labels_NL)
-        against = compared(ours, theirs, len(blocks))
+        against = compared(self._score(outputs_NO, labels_NL), theirs, len(blocks))
         name = next(key for key in against if key.startswith(_COMPARED))
         kind = "ridge regression" if self.labels.means else "linear SVM"
         return {
@@ -173,8 +172,7 @@ class Judge:
             "loss": nats_N[order].tolist(),
             "place": [place_of(blocks.split, document) for document in documents.tolist()],
         }
-        rows = zip(*columns.values(), strict=True)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _named(self, values_L: np.ndarray) -> str:
         """What is said of one text, by its labels or by the model."""

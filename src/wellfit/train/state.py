@@ -42,10 +42,8 @@ class TrainState:
         kept |= {name: asdict(kept[name]) for name in ("stop", "plateau", "norms")}
         named = self.optimizers.named_state()
         kept |= {"optimizers": named.plain, "average": self.average.count}
-        tensors: dict[str, Mapping[str, Tensor]] = {
-            "model": trained_state(self.model),
-            "optimizer": named.tensors,
-        }
+        tensors: dict[str, Mapping[str, Tensor]] = {"model": trained_state(self.model)}
+        tensors["optimizer"] = named.tensors
         if self.average.count:
             tensors["average"] = self.average.weights
         return Contents(tensors, kept)
