@@ -43,7 +43,7 @@ from bench.timing import (
     keep,
     kept_parts,
     spread,
-    table,
+    tables,
     write_table,
 )
 from wellfit import config
@@ -411,7 +411,7 @@ PARTS = {"encode": encode, "train": train, "read": read, "near": near, "memory":
 
 
 def main(words: list[str] | None = None) -> list[Row]:
-    """Measure what was asked for, print the table, and keep it."""
+    """Measure what was asked for, print the rows, and keep them."""
     parser = argparse.ArgumentParser(prog="python -m bench.data", description=__doc__)
     parser.add_argument("--data", type=Path, default=None)
     parser.add_argument("--only", default=",".join(PARTS))
@@ -443,7 +443,7 @@ def main(words: list[str] | None = None) -> list[Row]:
             if not asked.smoke:
                 keep("data", parts)
     if asked.write and not asked.smoke:
-        write_table("bench.data", table(parts))
+        write_table("bench.data", tables("data"))
     return rows
 
 

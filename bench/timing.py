@@ -148,31 +148,45 @@ def _said(*words: str) -> str:
         return ""
 
 
-def keep(name: str, content: dict[str, Any]) -> Path:
-    """Write a result beside the others; one of the same name is replaced."""
+def _kept(name: str) -> Path:
+    """Where this machine's results of a name are: speed-intel-xeon-processor-amx.json."""
+    machine = this_machine()
+    cpu = machine.cpu.lower().replace("(r)", "")
+    cpu += " amx" if "amx_bf16" in machine.cpu_flags else ""
+    return RESULTS / f"{name}-{re.sub('[^a-z0-9]+', '-', cpu)}.json"
+
+
+def keep(name: str, parts: dict[str, Any]) -> Path:
+    """Write this machine's results beside those of others; its own of the same name go."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    path = _kept(name)
+    path.write_text(json.dumps(parts, indent=1) + "\n")
     return path
 
 
 def kept_parts(name: str) -> dict[str, Any]:
-    """What ``keep`` wrote last under this name, by part; nothing where it never did."""
-    path = RESULTS / f"{name}.json"
+    """What ``keep`` wrote here last under this name, by part; nothing where it never did."""
+    path = _kept(name)
     return json.loads(path.read_text()) if path.exists() else {}
 
 
-def table(parts: dict[str, Any]) -> str:
+def tables(name: str) -> str:
+    """A table of each machine that has results of this name."""
+    paths = sorted(RESULTS.glob(f"{name}-*.json"))
+    return "\n".join(_table(json.loads(path.read_text())) for path in paths)
+
+
+def _table(parts: dict[str, Any]) -> str:
     """Every row of every part, in markdown, and where it was measured."""
-    out = "| row | ours | theirs | ratio | bar | |\n| --- | --- | --- | --- | --- | --- |\n"
+    rows = "| row | ours | theirs | ratio | bar | |\n| --- | --- | --- | --- | --- | --- |\n"
     wheres: dict[str, list[str]] = {}
     for name, part in parts.items():
-        out += "".join(Row.of(row).cells() for row in part["rows"])
+        rows += "".join(Row.of(row).cells() for row in part["rows"])
         about = part["about"]
         where = f"{about['machine']}, commit {about['commit']}, {about['at'][:10]}"
         wheres.setdefault(where, []).append(name)
     told = "; ".join(f"{', '.join(names)}: {where}" for where, names in wheres.items())
-    return f"{out}\nMeasured on {told}.\n"
+    return f"Measured on {told}.\n\n{rows}"
 
 
 def write_table(name: str, rows: str) -> None:

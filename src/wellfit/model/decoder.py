@@ -54,7 +54,7 @@ class Norm(nn.Module):
             weight = (weight + self.gain_from if self.gain_from else weight).to(x.dtype)
         if self.layer:
             bias = None if self.bias is None else self.bias.to(x.dtype)
-            return F.layer_norm(x, (self.width,), weight, bias, self.eps)
+            return fused.layer_norm(x, weight, bias, self.eps)
         if weight is None and x.device.type == "cpu":
             return fused.rms_norm(x, self.eps)
         return F.rms_norm(x, (self.width,), weight, self.eps)

@@ -5,7 +5,8 @@ the backward pass, and makes fewer passes over memory.  Measured on two cores in
 step of four blocks 256 wide: attention alone took forward and backward from 271 ms to 203 ms
 (LOG.md, 2026-11-21).
 
-Dims: B sequences, H heads, T time, K per head, N batch and heads together, or rows, P pool.
+Dims: B sequences, H heads, T time, D width, K per head, N batch and heads together, or rows,
+P pool.
 """
 
 from __future__ import annotations
@@ -60,11 +61,17 @@ class CausalAttention(torch.autograd.Function):
     ) -> Tensor:
         B, H, T, K = q_BHTK.shape
         q_NTK, k_NTK, v_NTK = (x.reshape(-1, T, K) for x in (q_BHTK, k_BHTK, v_BHTK))
-        if mask is None:
-            mask = q_NTK.new_full((T, T), float("-inf")).triu_(1)
-        mask_NTT = mask.expand(B, H, T, T).reshape(-1, T, T)
-        weights_NTT = torch.baddbmm(mask_NTT, q_NTK, k_NTK.mT, alpha=scale).softmax(-1)
-        kept_NTT = weights_NTT
+        if mask is None and torch.compiler.is_compiling():
+            # Read with the scores by their softmax; as a running sum, since a compiler would work
+            # out anything less for each score anew.
+            seen_TT = torch.eye(T, device=q_NTK.device).cumsum(0)
+            scores_NTT = torch.bmm(q_NTK, k_NTK.mT) * scale + (seen_TT - 1) * 1e30
+        else:
+            if mask is None:
+                mask = q_NTK.new_full((T, T), float("-inf")).triu_(1)
+            mask_NTT = mask.expand(B, H, T, T).reshape(-1, T, T)
+            scores_NTT = torch.baddbmm(mask_NTT, q_NTK, k_NTK.mT, alpha=scale)
+        weights_NTT = kept_NTT = scores_NTT.softmax(-1).to(q_NTK.dtype)
         if pool_P is not None and starts_N is not None:
             kept_NTT = _times(weights_NTT, pool_P, starts_N)
         ctx.save_for_backward(q_NTK, k_NTK, v_NTK, weights_NTT, kept_NTT, pool_P, starts_N)
@@ -186,36 +193,75 @@ def relu_squared(x: Tensor) -> Tensor:
     return ReluSquared.apply(x)  # type: ignore[no-any-return, no-untyped-call]
 
 
+def _column_sums(x_ND: Tensor) -> Tensor:
+    """Sums over the rows; when compiling first over as many as stay in a core's cache."""
+    if torch.compiler.is_compiling() and len(x_ND) % 64 == 0:
+        return x_ND.reshape(-1, 64, x_ND.shape[1]).sum(1, dtype=torch.float32).sum(0)
+    return x_ND.sum(0)
+
+
+class LayerNorm(torch.autograd.Function):
+    """Layer normalisation for a compiler of a processor, whose own sums up whole columns."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+        variance, mean = torch.var_mean(x.float(), -1, correction=0, keepdim=True)
+        inverse = (variance + eps).rsqrt()
+        ctx.save_for_backward(x, weight, mean, inverse)
+        y = (x - mean) * inverse * weight
+        return (y if bias is None else y + bias).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (x, weight, mean, inverse), (dy,) = ctx.saved_tensors, grads
+        y, g = (x - mean) * inverse, dy * weight.float()
+        dx = (g - g.mean(-1, keepdim=True) - y * (g * y).mean(-1, keepdim=True)) * inverse
+        dw = _column_sums((dy * y).flatten(0, -2)).to(weight.dtype)
+        db = _column_sums(dy.flatten(0, -2)).to(weight.dtype) if ctx.needs_input_grad[2] else None
+        return dx.to(x.dtype), dw, db, None
+
+
+def layer_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """``F.layer_norm`` over the last dimension."""
+    if weight is not None and x.is_cpu and torch.compiler.is_compiling():
+        return LayerNorm.apply(x, weight, bias, eps)  # type: ignore[no-any-return, no-untyped-call]
+    return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+
 class OneDnnLinear(torch.autograd.Function):
     """``F.linear`` by oneDNN, which adds the bias inside the product.
 
     torch copies the bias to every row of the result first, and multiplies on top of that; the
-    numbers are the same to the bit.  A compiler adds it where they are read next.
+    numbers are the same to the bit.  A compiler adds it where they are read next.  A gradient of
+    weights turns the wider of its two sides, which with AMX is up to a third faster.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        if torch.compiler.is_compiling():  # only asked for with a bias
-            return F.linear(x, weight) + bias  # type: ignore[operator]
+        if torch.compiler.is_compiling():
+            y = F.linear(x, weight)
+            return y if bias is None else y + bias
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")  # type: ignore[no-any-return]
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         (x, weight), (_, learns, shifts) = ctx.saved_tensors, ctx.needs_input_grad
-        g = grads[0].flatten(0, -2)
-        dw = g.mT @ x.flatten(0, -2) if learns else None
-        return (g @ weight).view_as(x), dw, g.sum(0) if shifts else None
+        g, rows, dw = grads[0].flatten(0, -2), x.flatten(0, -2), None
+        if learns:
+            dw = g.mT @ rows if g.shape[1] > rows.shape[1] else (rows.mT @ g).mT
+        db = _column_sums(g).to(g.dtype) if shifts else None
+        return (g @ weight).view_as(x), dw, db
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``F.linear``; of many rows on a processor by oneDNN, where torch's way is the slower one.
 
-    That is in bfloat16 with a bias, and in float32 where nothing is learned: MKL, which torch
-    takes, is half as fast on an AMD processor (LOG.md, 2026-11-21).
+    That is in bfloat16, and in float32 where nothing is learned: MKL, which torch takes, is half
+    as fast on an AMD processor (LOG.md, 2026-11-21).
     """
     plain = torch.is_grad_enabled() or torch.compiler.is_compiling()
-    pays = {torch.bfloat16: _ONEDNN_BF16 and bias is not None, torch.float32: _ONEDNN and not plain}
+    pays = {torch.bfloat16: _ONEDNN_BF16, torch.float32: _ONEDNN and not plain}
     if x.is_cpu and pays.get(x.dtype) and x.numel() >= 64 * x.shape[-1]:
         return OneDnnLinear.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
     return F.linear(x, weight, bias)

@@ -96,15 +96,18 @@ def _symmetric(
 ) -> Tensor:
     """``alpha a b^T``, known to be symmetric, and ``beta`` times ``plus``.
 
-    Of a single matrix little more than half is computed; several smaller ones go faster whole.
+    Of a large one little more than half is computed; smaller ones go faster whole, as do those of
+    processors with AMX up to twice as wide as high.
     """
-    N, R, _ = a_NRC.shape
-    if N > 1 or R < _LARGE or a_NRC.device.type != "cpu":
+    N, R, C = a_NRC.shape
+    if N > 1 or a_NRC.device.type != "cpu":
         if plus_NRR is None:
             return a_NRC @ b_NRC.mT
         return torch.baddbmm(plus_NRR, a_NRC, b_NRC.mT, beta=beta, alpha=alpha)
     out_NRR = a_NRC.new_empty(N, R, R)
-    (out, a, b), part = (out_NRR[0], a_NRC[0], b_NRC[0]), -(-R // _PARTS)
+    out, a, b = out_NRR[0], a_NRC[0], b_NRC[0]
+    whole = R < _LARGE or (C <= 2 * R and torch.cpu._is_amx_tile_supported())
+    part = R if whole else -(-R // _PARTS)
     for start in range(0, R, part):
         end = min(start + part, R)
         if plus_NRR is None:
@@ -112,6 +115,8 @@ def _symmetric(
         else:
             plus = plus_NRR[0, start:end, :end]
             rows = torch.addmm(plus, a[start:end], b[:end].mT, beta=beta, alpha=alpha)
+        if whole:
+            return rows[None]
         out[start:end, :end] = rows
         out[:start, start:end] = rows[:, :start].mT
     return out_NRR
