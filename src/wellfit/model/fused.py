@@ -257,11 +257,12 @@ class OneDnnLinear(torch.autograd.Function):
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``F.linear``; of many rows on a processor by oneDNN, where torch's way is the slower one.
 
-    That is in bfloat16, and in float32 where nothing is learned: MKL, which torch takes, is half
-    as fast on an AMD processor (LOG.md, 2026-11-21).
+    That is in bfloat16 with a bias or compiled, and in float32 where nothing is learned: MKL,
+    which torch takes, is half as fast on an AMD processor (LOG.md, 2026-11-21).
     """
-    plain = torch.is_grad_enabled() or torch.compiler.is_compiling()
-    pays = {torch.bfloat16: _ONEDNN_BF16, torch.float32: _ONEDNN and not plain}
+    compiling = torch.compiler.is_compiling()
+    half, plain = bias is not None or compiling, torch.is_grad_enabled() or compiling
+    pays = {torch.bfloat16: _ONEDNN_BF16 and half, torch.float32: _ONEDNN and not plain}
     if x.is_cpu and pays.get(x.dtype) and x.numel() >= 64 * x.shape[-1]:
         return OneDnnLinear.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
     return F.linear(x, weight, bias)
