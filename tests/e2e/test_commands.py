@@ -172,6 +172,16 @@ def test_a_typo_is_named_with_its_remedy_before_anything_starts(recipe: Path, we
     assert "train.batch" in found.err and "Traceback" not in found.err
 
 
+def test_a_run_that_is_refused_leaves_its_name_to_the_next(
+    recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wellfit
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # refused when the text is divided: the directory has been made by then
+    refused = wellfit("train", recipe, *SMALL, "data.split={kind: hash, val: 0.0001%}")
+    assert refused.code == 2 and "val" in refused.err
+    assert not list((tmp_path / "runs").iterdir())
+
+
 def test_init_writes_a_recipe_that_check_accepts(corpus: Path, tmp_path: Path, wellfit) -> None:
     file = tmp_path / "new.yaml"
     assert wellfit("init", file, "--data", corpus).code == 0

@@ -9,6 +9,7 @@ import typer
 
 from wellfit.cli.loading import loading
 from wellfit.cli.printing import as_json, say, show_card
+from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
     from wellfit.config import Loaded
@@ -80,12 +81,18 @@ def show_notices(loaded: Loaded) -> None:
 def _train(loaded: Loaded, run: Path | None, name: str, *, profile: bool, json: bool) -> int:
     with loading():
         from wellfit.cli.screens import open_screen
-        from wellfit.store import new_run_path
+        from wellfit.store import RunDir, new_run_path
         from wellfit.train import start
 
     show_notices(loaded)
     path = run if run is not None else new_run_path(Path("runs"), name)
-    return _conclude(start(loaded, path, open_screen(), profile=profile), path, json=json)
+    try:
+        outcome = start(loaded, path, open_screen(), profile=profile)
+    except WellfitError:
+        if run is None:  # a name of ours, that the next try shall have
+            RunDir(path).discard()
+        raise
+    return _conclude(outcome, path, json=json)
 
 
 def _conclude(outcome: Outcome, path: Path, *, json: bool) -> int:

@@ -72,6 +72,15 @@ class RunDir:
             )
         return run
 
+    def discard(self) -> None:
+        """Remove a run that was refused: nothing of it was decided, so nothing can be lost."""
+        if self.resolved.exists() or self.db.exists():
+            return
+        for file in (self.recipe, self.lock):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # what is left is not ours
+            self.path.rmdir()
+
     @classmethod
     def open(cls, path: Path) -> RunDir:
         """Find the run in ``path``.  Raises ``RunError`` when there is none."""
