@@ -74,12 +74,11 @@ class RunDir:
 
     def discard(self) -> None:
         """Remove a run that was refused: nothing of it was decided, so nothing can be lost."""
-        if self.resolved.exists() or self.db.exists():
-            return
-        for file in (self.recipe, self.lock):
-            file.unlink(missing_ok=True)
-        with suppress(OSError):  # what is left is not ours
-            self.path.rmdir()
+        if not (self.resolved.exists() or self.db.exists()):
+            with suppress(OSError):  # what is left is not ours
+                self.recipe.unlink(missing_ok=True)
+                self.lock.unlink(missing_ok=True)
+                self.path.rmdir()
 
     @classmethod
     def open(cls, path: Path) -> RunDir:
