@@ -132,8 +132,7 @@ def verify(checkpoint: Committed) -> None:
 def load(checkpoint: Committed) -> Contents:
     """Read a checkpoint after verifying it.  Raises ``CheckpointError``."""
     verify(checkpoint)
-    files = sorted(checkpoint.path.glob("*.safetensors"))
-    tensors = {file.stem: load_file(file) for file in files}
+    tensors = {file.stem: load_file(file) for file in sorted(checkpoint.path.glob("*.safetensors"))}
     return Contents(tensors, json.loads((checkpoint.path / "state.json").read_text()))
 
 

@@ -81,8 +81,7 @@ def need(module: str, *, extra: str, why: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as e:
-        top = module.partition(".")[0]
-        is_absent = isinstance(e, ModuleNotFoundError) and e.name == top
+        is_absent = isinstance(e, ModuleNotFoundError) and e.name == module.partition(".")[0]
         what = "which is not installed" if is_absent else f"which does not import here ({e})"
         raise MissingExtra(
             f"{why} needs {module!r}, {what}. Install it with: pip install 'wellfit[{extra}]'"

@@ -98,10 +98,8 @@ def _examples(audit: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "too long", f"none, for a context of {audit['context']:,} tokens"
     for name, counts in audit.get("labels", {}).items():
         yield f"labels in {name}", _listed(counts)
-    for name, targets in audit.get("targets", {}).items():
-        of = (
-            f"{k} {t['mean']:.4g} ({t['lowest']:g} to {t['highest']:g})" for k, t in targets.items()
-        )
+    for name, each in audit.get("targets", {}).items():
+        of = (f"{k} {t['mean']:.4g} ({t['lowest']:g} to {t['highest']:g})" for k, t in each.items())
         yield f"mean in {name}", ", ".join(of)
     if "conflicts" in audit:
         yield "one text, two answers", _listed(audit["conflicts"], zeros=False) or "none"
@@ -151,6 +149,4 @@ def _short(text: str) -> str:
     """The text without what would steer a terminal, and without its middle if it is long."""
     text = words.harmless(text)
     left = len(text) - _HEAD - _TAIL
-    if left <= 0:
-        return text
-    return f"{text[:_HEAD]} ... {left:,} characters ... {text[-_TAIL:]}"
+    return text if left <= 0 else f"{text[:_HEAD]} ... {left:,} characters ... {text[-_TAIL:]}"

@@ -77,8 +77,7 @@ def check(
         screen.close()
     except WellfitError as e:
         if json:
-            problems = e.problems if isinstance(e, ConfigError) else [str(e)]
-            as_json({"problems": problems})
+            as_json({"problems": e.problems if isinstance(e, ConfigError) else [str(e)]})
         raise
     put(found, check_table, json=json)
 

@@ -121,6 +121,5 @@ def say(section: str, key: str, value: object) -> Said | None:
             return Said("stop", "null")
         case "off if 0" if isinstance(value, int) and value is not True:
             return Said(alias.key, str(value))
-    return Said(
-        alias.key, "", _BUDGETS.get(alias.form, "10 minutes") if alias.key == "train.budget" else ""
-    )
+    example = _BUDGETS.get(alias.form, "10 minutes") if alias.key == "train.budget" else ""
+    return Said(alias.key, "", example)

@@ -148,7 +148,6 @@ def _emptied(base: Tree, whole: Entry, field: FieldInfo, path: Path, notices: li
     names = {name for v in variants(field.annotation) for name in v.model_fields} - {"kind"}
     left = {key: entry for key, entry in base.items() if key not in names}
     if gone := [key for key in base if key in names and key not in whole.value]:
-        listed = _listed(gone, base, path)
-        said = f"replaces all of {dotted(path)}; left out: {listed}"
+        said = f"replaces all of {dotted(path)}; left out: {_listed(gone, base, path)}"
         notices.append(whole.origin.prefix + said)
     return left

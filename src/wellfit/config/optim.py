@@ -108,11 +108,9 @@ class Lean(Adaptive):
 
     @model_validator(mode="after")
     def _moves(self) -> Lean:
-        slowest = max(*self.betas, getattr(self, "momentum", 0.0))
-        if self.state == "bf16" and slowest > 0.98:
-            raise conflict(
-                "state", f"bf16 stands still at {slowest:g}; write fp32, or at most 0.98"
-            )
+        slow = max(*self.betas, getattr(self, "momentum", 0.0))
+        if self.state == "bf16" and slow > 0.98:
+            raise conflict("state", f"bf16 stands still at {slow:g}; write fp32, or at most 0.98")
         return self
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from wellfit.config import suggest
 from wellfit.config.fields import Section, show
 from wellfit.config.reading import (
     Entry,
@@ -36,14 +37,6 @@ from wellfit.config.structure import (
     takes_only_words,
     variants,
     wanted,
-)
-from wellfit.config.suggest import (
-    accepts,
-    for_plain_section,
-    for_unknown_key,
-    for_word,
-    refusal,
-    write,
 )
 
 S = TypeVar("S", bound=Section)
@@ -79,7 +72,8 @@ class _Walk(NamedTuple):
         for key, entry in tree.items():
             field, here = section.model_fields.get(key), (*path, key)
             if field is None:
-                text = for_unknown_key(here, section, plain_value(entry.value), entry.origin)
+                value = plain_value(entry.value)
+                text = suggest.for_unknown_key(here, section, value, entry.origin)
                 self.found.append(Problem(entry.origin, dotted(here), text))
             elif variants(field.annotation):
                 values[key] = self.held(field, here, entry)
@@ -100,7 +94,7 @@ class _Walk(NamedTuple):
                 error = e.errors()[0]
         # Something is wrong: look at values one by one, which takes ten times as long.
         for key, field, entry in plain_fields:
-            if refused := refusal(field, values[key]):
+            if refused := suggest.refusal(field, values[key]):
                 text = _wrong(field, dotted((*path, key)), entry, refused)
                 self.found.append(Problem(entry.origin, dotted((*path, key)), text))
         if len(self.found) + len(self.missing) == before:
@@ -132,7 +126,7 @@ class _Walk(NamedTuple):
             is_asked = kind is not None and kind.origin.kind == "flag"
             origin = kind.origin if kind is not None and is_asked else self.start
         about = first_sentence(field.description).rstrip(".")
-        example = write(dotted(path), wanted(field).example, origin)
+        example = suggest.write(dotted(path), wanted(field).example, origin)
         text = f"missing ({about[:1].lower()}{about[1:]}); write for example {example}"
         self.missing.append(Problem(origin, dotted(path), text))
 
@@ -144,20 +138,20 @@ def _not_a_section(field: FieldInfo, path: Path, value: Any, origin: Origin) -> 
     if value is True:
         return "true is not a section; remove the line for its defaults"
     if can_be_null(field) and str(value).lower() in _OFF:
-        return f"{show(value)} does not switch it off; write {write(key, 'null', origin)}"
+        return f"{show(value)} does not switch it off; write {suggest.write(key, 'null', origin)}"
     if isinstance(value, str) and re.match(r"\w+:\S", value):
         return f"{show(value)} is not a section; put a space after ':'"
-    if better := for_plain_section(field, path, value, origin):
+    if better := suggest.for_plain_section(field, path, value, origin):
         return f"{show(value)} is not a section; write {better}"
     if isinstance(value, str) and kinds:
-        first = write(f"{key}.kind", kinds[0], origin)
+        first = suggest.write(f"{key}.kind", kinds[0], origin)
         return f"{show(value)} is not {one_of(kinds)}; write {first}"
     keys = ", ".join(k for k in default_section(field).model_fields if k != "kind")
     return f"{show(value)} is not a section; its keys are {keys}"
 
 
 def _not_a_word(key: str, value: Any, words: Sequence[str], others: Sequence[str] = ()) -> str:
-    meant = for_word(key, value, words) if isinstance(value, str) else None
+    meant = suggest.for_word(key, value, words) if isinstance(value, str) else None
     hint = f". Did you mean {meant}?" if meant else ""
     return f"{show(value)} is not {one_of([*words, *others])}{hint}"
 
@@ -165,7 +159,7 @@ def _not_a_word(key: str, value: Any, words: Sequence[str], others: Sequence[str
 def _wrong(field: FieldInfo, key: str, entry: Entry, error: ErrorDetails) -> str:
     """Why a plain value does not do, what would, and how to write it."""
     want, value, origin = wanted(field), entry.value, entry.origin
-    example = f"write for example {write(key, want.example, origin)}"
+    example = f"write for example {suggest.write(key, want.example, origin)}"
     if value is None:
         return f"cannot be null; it wants {want.what}; {example}"
     if isinstance(value, dict):
@@ -176,7 +170,7 @@ def _wrong(field: FieldInfo, key: str, entry: Entry, error: ErrorDetails) -> str
         return _not_a_word(key, value, options(field), ["null"] if can_be_null(field) else [])
     better = "null" if takes_only_words(field) else _meant(field, value)
     if better is not None:
-        return f"{show(value)} is not {want.what}; write {write(key, better, origin)}"
+        return f"{show(value)} is not {want.what}; write {suggest.write(key, better, origin)}"
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
     return f"{show(value)} is not {want.what}; {example}"
@@ -197,9 +191,9 @@ def _meant(field: FieldInfo, value: Any) -> str | None:
             tries = [[str(item) for item in value]]
         case float() if math.isfinite(value) and value.is_integer() and abs(value) < 1e15:
             tries = [int(value)]
-        case int() | float() if accepts(field, str(value)):
+        case int() | float() if suggest.accepts(field, str(value)):
             return f"'{value}'"
         case _:
             pass
-    taken = [t for t in tries if (type(t), t) != (type(value), value) and accepts(field, t)]
+    taken = [t for t in tries if (type(t), t) != (type(value), value) and suggest.accepts(field, t)]
     return show(taken[0]).strip("'") if taken else None

@@ -89,9 +89,7 @@ def read_scalar(text: str) -> None | bool | int | float | str:
         return int(text, 0)
     if _FLOAT.fullmatch(text):
         return float(text)
-    if _INF_OR_NAN.fullmatch(text):
-        return float(text.replace(".", ""))
-    return text
+    return float(text.replace(".", "")) if _INF_OR_NAN.fullmatch(text) else text
 
 
 def read_recipe(text: str, name: str) -> tuple[Tree, list[Problem]]:
@@ -237,8 +235,7 @@ class _Reading:
             return mark, f"a second ':' in {line!r}; put quotes round text that contains ': '"
         sign = self.text[mark.index : mark.index + 1]
         unquoted = f"no YAML value begins with {sign!r}; put quotes round it"
-        too_deep = "has a value already; is this line indented too far?"
-        deep = too_deep if ":" in above else _NO_COLON
+        deep = "has a value already; is this line indented too far?" if ":" in above else _NO_COLON
         known = {
             "parsing a flow": f"{_BRACKET}, in {first!r}",
             "a quoted scalar": "a quote opened here is not closed",

@@ -93,10 +93,8 @@ class _Text:
                     self.at = end
                     return found
             except json.JSONDecodeError as e:
-                is_torn = e.msg.startswith("Unterminated") or (
-                    e.pos > len(self.held) - _LONGEST_BROKEN
-                )
-                if self.ended or not is_torn:
+                torn = e.msg.startswith("Unterminated") or e.pos > len(self.held) - _LONGEST_BROKEN
+                if self.ended or not torn:
                     raise self.fault(f"the file is not JSON ({e.msg})", e.pos) from None
             except RecursionError:
                 raise self.fault("the value is too deep to be read", self.at) from None

@@ -93,8 +93,7 @@ class StreamFeed(Feed):
 
     def gather(self, rows: Ints, samples: Ints, offsets: Ints) -> Rows:
         """Stretches of ``context`` inputs."""
-        starts = rows * self.context + offsets
-        tokens = self.split.gather(starts, self.context + 1).astype(np.int64)
+        tokens = self.split.gather(rows * self.context + offsets, self.context + 1).astype(np.int64)
         return Rows(tokens[:, :-1], tokens[:, 1:], samples)
 
 
@@ -149,8 +148,7 @@ def laid_out(
     tokens.reshape(-1)[places] = split.tokens[source]
     if split.labels is not None:
         none = np.empty((n_rows, 0), dtype=np.int64)
-        labels = split.labels[layout.documents]
-        return Rows(tokens, none, layout.samples, None, inputs, labels)
+        return Rows(tokens, none, layout.samples, None, inputs, split.labels[layout.documents])
     assert split.learned is not None, split.name
     following, segments = split.tokens[source + 1].astype(np.int64), None
     following[~split.learned[source + 1]] = IGNORE

@@ -106,8 +106,7 @@ def _message(turn: Mapping[str, Any], number: int) -> dict[str, Any]:
     says = str(turn.get("role", turn.get("from")))
     role, content = _ROLES.get(says), turn.get("content", turn.get("value"))
     if role is None:
-        known = ", ".join(_ROLES)
-        raise Bad("unknown role", f"turn {number} is by {says!r}; roles are {known}")
+        raise Bad("unknown role", f"turn {number} is by {says!r}; roles are {', '.join(_ROLES)}")
     if turn.get("weight", 1) != 1:
         raise Bad("weight", f"turn {number} has a weight, and turns here count alike")
     message = {k: v for k, v in turn.items() if k not in ("from", "value") and v is not None}

@@ -62,7 +62,7 @@ def parts_of(corpus: Corpus, on_read: OnRead, *, position: int = 0) -> Iterator[
     for file, piece in documents(sources, data, on_read, first_file=first_file, form=form):
         code = int(codes[row])
         if code == CUT:
-            parts = _cut_parts(file, piece, here, offset, assignment.cuts)
+            parts = _cut(file, piece, here, offset, assignment.cuts)
             yield from (part for part in parts if part.position >= position)
         elif code != OUT and here >= position:
             yield Part(here, _NAMES[code], offset == 0, file, piece)
@@ -80,9 +80,7 @@ def _file_at(table: Table, position: int) -> int:
     return int(files[row]) if row < len(files) else int(files[-1]) + 1
 
 
-def _cut_parts(
-    file: int, piece: Piece, here: int, offset: int, cuts: Sequence[int]
-) -> Iterator[Part]:
+def _cut(file: int, piece: Piece, here: int, offset: int, cuts: Sequence[int]) -> Iterator[Part]:
     """A piece of a document that tail cuts go through, taken apart at them."""
     end = here + len(piece.text)
     for code, a, b in sides(here, end, cuts):
@@ -182,6 +180,5 @@ def _placed(
         try:
             tokenizer.encode(part.piece.text)
         except TokenizerError as e:
-            place = place_in(sources.files[part.file], part.piece.number)
-            return TokenizerError(f"{place}: {e}")
+            return TokenizerError(f"{place_in(sources.files[part.file], part.piece.number)}: {e}")
     return error

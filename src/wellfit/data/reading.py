@@ -255,8 +255,7 @@ def undecodable(
     file: SourceFile, encoding: str, error: UnicodeDecodeError, *, line: int, byte: int
 ) -> Bad:
     """The story of bytes that are not in the encoding; ``line`` and ``byte`` of error.object."""
-    before = error.object[: error.start]
-    line += before.decode(encoding, "replace").count("\n")
+    line += error.object[: error.start].decode(encoding, "replace").count("\n")
     at, value = byte + error.start, error.object[error.start]
     story = (
         f"byte 0x{value:02x} at offset {at:,} of the file is not {encoding} ({error.reason}). "

@@ -34,8 +34,7 @@ class _Generation(Extension):
         """The tag with its body, as a call of ``marked``."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        call = self.call_method("marked")
-        return nodes.CallBlock(call, [], [], body).set_lineno(line)
+        return nodes.CallBlock(self.call_method("marked"), [], [], body).set_lineno(line)
 
     def marked(self, caller: Callable[[], str]) -> str:
         """The body of a tag, rendered, with its marks."""

@@ -81,8 +81,7 @@ class Shards:
         files: dict[str, BinaryIO] = {}
         for kind, held in self.files.items():
             n_bytes = n[held.of] * held.dtype.itemsize * held.width
-            opened = grown(split_file(folder, name, kind), n_bytes)
-            files[kind] = self._stack.enter_context(opened)
+            files[kind] = self._stack.enter_context(grown(split_file(folder, name, kind), n_bytes))
         return _Shard(files, totals, Characters(vouched.get("characters", {}).get(name, "")))
 
     def append(self, name: SplitName, text: str, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

@@ -39,7 +39,7 @@ def tokenizer_for(corpus: Corpus, asked: config.Tokenizer, on_read: OnRead) -> T
             n_bytes = bytes_of_train(corpus)
             vocab = tokenizer.vocab_for_bytes(n_bytes) if asked.vocab == "auto" else asked.vocab
             marks = corpus.dress.marks if corpus.dress is not None else ()
-            texts = _train_texts(corpus, n_bytes, marks, on_read)
+            texts = _texts(corpus, n_bytes, marks, on_read)
             return tokenizer.bpe_tokenizer(texts, vocab=vocab, separate=separate, marks=marks)
         case config.PretrainedTokenizer():
             opened = tokenizer.load_tokenizer(tokenizer.local_folder(asked.path))
@@ -54,9 +54,7 @@ def tokenizer_for(corpus: Corpus, asked: config.Tokenizer, on_read: OnRead) -> T
     return opened
 
 
-def _train_texts(
-    corpus: Corpus, n_bytes: int, marks: tuple[str, ...], on_read: OnRead
-) -> Iterator[str]:
+def _texts(corpus: Corpus, n_bytes: int, marks: tuple[str, ...], on_read: OnRead) -> Iterator[str]:
     """What BPE learns from: an even share of train, less the marks, which are tokens anyway."""
     share = min(1.0, MOST_BPE_BYTES / max(1, n_bytes))
     marked = re.compile("|".join(map(re.escape, marks)))

@@ -147,9 +147,7 @@ def _too_little(t: Trajectory) -> Finding:
     n, n_blocks = len(t.steps), len(t.val_counts)
     few = n < ENOUGH_EVALUATIONS
     asked = ((n, "evaluations", ENOUGH_EVALUATIONS), (n_blocks, "blocks of val", ENOUGH_BLOCKS))
-    short = [
-        f"{k} {of}, too few (at least {least} are needed)" for k, of, least in asked if k < least
-    ]
+    short = [f"{k} {of}, too few (at least {need} are needed)" for k, of, need in asked if k < need]
     return Finding(
         "undecided",
         "info",

@@ -191,8 +191,7 @@ def _count(pieces: list[np.ndarray], *, vocab: int, strength: float) -> Counts:
     for before, after in pieces:
         new_keys, new_counts = np.unique(before * vocab + after, return_counts=True)
         keys, back = np.unique(np.concatenate((keys, new_keys)), return_inverse=True)
-        both = np.concatenate((counts, new_counts))
-        counts = np.bincount(back, weights=both).astype(np.int64)
+        counts = np.bincount(back, weights=np.concatenate((counts, new_counts))).astype(np.int64)
     before_V, single_V = (
         np.bincount(tokens, weights=counts, minlength=vocab).astype(np.int64)
         for tokens in np.divmod(keys, vocab)

@@ -166,8 +166,7 @@ def _scored(reader: Reader, rows: Sequence[np.ndarray], firsts_N: np.ndarray) ->
 
 def _read(reader: Reader, ids_BT: Tensor, first_B: Tensor) -> _Scores:
     """Rows of one length.  Only places that count are given logits, so many at once."""
-    at_T = torch.arange(1, ids_BT.shape[1], device=ids_BT.device)
-    counts_BT = at_T >= first_B[:, None]
+    counts_BT = torch.arange(1, ids_BT.shape[1], device=ids_BT.device) >= first_B[:, None]
     hidden_CD = reader.model.hidden(ids_BT[:, :-1])[counts_BT]
     targets_C = ids_BT[:, 1:][counts_BT]
     nats, misses = [], []

@@ -36,11 +36,7 @@ class Metric(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """As plain JSON, which has neither NaN nor infinity."""
-        return {
-            "value": or_none(self.value),
-            "ci95": [or_none(end) for end in self.ci95],
-            "n": self.n,
-        }
+        return {"value": or_none(self.value), "ci95": [*map(or_none, self.ci95)], "n": self.n}
 
 
 class Comparison(NamedTuple):

@@ -51,8 +51,7 @@ def export_model(run: RunDir, out: Path) -> ExportReport:
         difference = None
         if isinstance(model, Decoder):  # an encoder is the library's own
             try:
-                why = "comparing with transformers"
-                transformers = need("transformers", extra="hf", why=why)
+                transformers = need("transformers", extra="hf", why="comparing with transformers")
             except MissingExtra as e:
                 checked.append(f"not compared with transformers: {e}")
             else:
@@ -85,9 +84,7 @@ def probe_text(tokenizer: Tokenizer, *, context: int) -> str:
 
 def _check_weights(folder: Path, model: Decoder | Encoder | Ngrams) -> str:
     wanted, found = _tensors(model), _tensors(read_model(folder))
-    same = [
-        name in found and torch.equal(_bits(wanted[name]), _bits(found[name])) for name in wanted
-    ]
+    same = [k in found and torch.equal(_bits(wanted[k]), _bits(found[k])) for k in wanted]
     if not all(same) or set(wanted) != set(found):
         raise WellfitError(
             f"{same.count(False)} of {len(same)} tensors read back differ from what was written. "
@@ -106,8 +103,7 @@ def _bits(tensor: Tensor) -> Tensor:
 
 
 def _check_tokenizer(folder: Path, tokenizer: Tokenizer) -> str:
-    found = load_tokenizer(folder)
-    if found.fingerprint != tokenizer.fingerprint:
+    if load_tokenizer(folder).fingerprint != tokenizer.fingerprint:
         raise WellfitError("the tokenizer read back is not the one that was written")
     return "the tokenizer read back is the same"
 

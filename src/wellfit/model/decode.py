@@ -69,14 +69,12 @@ def prompt_problems(decoder: Decoder, prompts: Sequence[Sequence[int]], n_tokens
     """What keeps these prompts from being continued by so many tokens."""
     vocab, problems = decoder.shape.vocab, []
     for i, prompt in enumerate(prompts):
-        called = "the prompt" if len(prompts) == 1 else f"prompt {i}"
+        name = "the prompt" if len(prompts) == 1 else f"prompt {i}"
         odd = [token for token in prompt if not 0 <= token < vocab]
         if len(prompt) == 0:
-            problems.append(f"{called} holds no token, and the model needs one to begin from")
+            problems.append(f"{name} holds no token, and the model needs one to begin from")
         elif odd:
-            problems.append(
-                f"{called} holds token {odd[0]}, and the vocabulary is 0 to {vocab - 1}"
-            )
+            problems.append(f"{name} holds token {odd[0]}, and the vocabulary is 0 to {vocab - 1}")
     if n_tokens < 0:
         problems.append(f"cannot generate {n_tokens} tokens; write 0 or more")
     return problems
@@ -147,9 +145,7 @@ def _greedy(text: Text, n_tokens: int, stop_id: int | None) -> Tensor:
     return out_BN
 
 
-def _beam(
-    text: Text, n_tokens: int, stop_id: int | None, beams: int, length_penalty: float
-) -> Tensor:
+def _beam(text: Text, n_tokens: int, stop_id: int | None, beams: int, penalty: float) -> Tensor:
     """(B, N) the best text of each prompt; what stands after a stop has no meaning.
 
     Each time the 2K likeliest continuations of a prompt's K beams are looked at, so that K go on
@@ -180,7 +176,7 @@ def _beam(
 
         written_BCN = text.tokens_RT[row_BC, prompt:]
         written_BCN = F.pad(torch.cat((written_BCN, token_BC[..., None]), 2), (0, n_tokens - n - 1))
-        finished_BC = (top_BC / (n + 1) ** length_penalty).masked_fill(~ends_BC, _WORST)[:, :K]
+        finished_BC = (top_BC / (n + 1) ** penalty).masked_fill(~ends_BC, _WORST)[:, :K]
         done_BK, kept_BK = torch.cat((done_BK, finished_BC), dim=1).topk(K, dim=1)
         done_BKN = torch.cat((done_BKN, written_BCN[:, :K]), dim=1).take_along_dim(
             kept_BK[..., None], dim=1
@@ -188,7 +184,7 @@ def _beam(
         out_BN[place_B] = done_BKN[:, 0]
 
         scores_BK, next_BK = top_BC.masked_fill(ends_BC, _WORST).topk(K, dim=1)
-        open_B = scores_BK[:, 0] / (n + 1) ** length_penalty > done_BK[:, -1]
+        open_B = scores_BK[:, 0] / (n + 1) ** penalty > done_BK[:, -1]
         if not bool(open_B.any()):
             break
         row_BK, token_BK = row_BC.gather(1, next_BK)[open_B], token_BC.gather(1, next_BK)[open_B]

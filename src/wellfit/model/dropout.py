@@ -196,10 +196,8 @@ def noise_source(
     ``ConfigError`` for others.
     """
     if shape.family == "encoder" and cfg.disturbs:
-        what = "an encoder drops at the rates of its config.json; leave out dropout,"
-        raise ConfigError(
-            [f"regularize: {what} stochastic_depth and neftune, or change them there"]
-        )
+        what = "regularize: an encoder drops at the rates of its config.json; leave out dropout,"
+        raise ConfigError([f"{what} stochastic_depth and neftune, or change them there"])
     unfit = (cfg.dropout.mlp, cfg.dropout.head, cfg.stochastic_depth, cfg.neftune)
     if shape.family == "ngrams" and any(unfit):
         what = "n-grams are all that there is to drop; write regularize.dropout: one number,"

@@ -160,8 +160,7 @@ class Ngrams(nn.Module):
             ids_BTN, real_BTN = self.features(tokens_BT, lengths_B)
             row_B = torch.arange(len(tokens_BT))
             keys = (ids_BTN + size * row_B[:, None, None])[real_BTN]
-            once = torch.unique(keys) % size
-            seen_F += torch.bincount(once, minlength=size)
+            seen_F += torch.bincount(torch.unique(keys) % size, minlength=size)
             n_texts += len(tokens_BT)
         self.idf_F.copy_(1 + torch.log((1 + n_texts) / (1 + seen_F)))
 

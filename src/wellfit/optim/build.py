@@ -94,11 +94,9 @@ def _single(cfg: Optim, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     Elsewhere torch chooses: one loop over parameters on a CPU, where it measured faster.
     """
     match cfg:
-        case kinds.Adam() | kinds.AdamW():
+        case kinds.Adam(betas=betas, eps=eps) | kinds.AdamW(betas=betas, eps=eps):
             kind = torch.optim.AdamW if isinstance(cfg, kinds.AdamW) else torch.optim.Adam
-            return light(kind)(
-                groups, betas=cfg.betas, eps=cfg.eps, amsgrad=cfg.amsgrad, fused=True
-            )
+            return light(kind)(groups, betas=betas, eps=eps, amsgrad=cfg.amsgrad, fused=True)
         case kinds.NAdam(betas=betas, eps=eps, momentum_decay=slow):
             return light(torch.optim.NAdam)(
                 groups, betas=betas, eps=eps, momentum_decay=slow, decoupled_weight_decay=True

@@ -176,8 +176,7 @@ def _lines(*columns: str) -> str:
 def _messages(record: Mapping[str, Any], names: Mapping[str, str]) -> Guesses:
     for key in ("auto", *(names[name] for name in _TURNS if name in names)):
         try:
-            form = conversation_of(record, key).form
-            return {"task.messages": (key, f"the records are {form}")}
+            return {"task.messages": (key, f"the records are {conversation_of(record, key).form}")}
         except Bad as bad:
             if bad.kind != "no conversation":
                 why = f"the first record is not used as it is: {bad}. {LEAVE_OUT}"

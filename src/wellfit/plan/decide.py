@@ -131,8 +131,7 @@ def model_of(recipe: Recipe, data: Prepared) -> Resolved:
     if not isinstance(task, Classify | Regress):
         return resolve_model(recipe.model, vocab=vocab)
     assert data.labels is not None, task
-    outputs = len(data.labels.names)
-    return resolve_model(recipe.model, vocab=vocab, outputs=outputs, pool=task.pool)
+    return resolve_model(recipe.model, vocab=vocab, outputs=len(data.labels.names), pool=task.pool)
 
 
 def decide_horizon(decision: Decision, feed: Feed, seen: Rehearsal) -> Decision:

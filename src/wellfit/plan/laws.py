@@ -82,8 +82,7 @@ def activation_bytes(shape: Shape, *, checkpointed: bool) -> int:
     block, and the logits three times over (themselves, in float32, and their gradient); with
     checkpoints the input of each block, and the rest of one.
     """
-    weights = shape.heads * min(shape.context, 512)
-    kept = 12 * shape.width + 3 * shape.mlp_width + weights
+    kept = 12 * shape.width + 3 * shape.mlp_width + shape.heads * min(shape.context, 512)
     kept = kept + shape.depth * shape.width if checkpointed else shape.depth * kept
     return shape.context * (kept * _BYTES_PER_ACTIVATION + 12 * shape.vocab)
 

@@ -13,15 +13,7 @@ from wellfit.data import find_sources
 from wellfit.data.formats import pieces_of, whole_records
 from wellfit.data.sources import SourceFile
 from wellfit.errors import DataError
-from wellfit.plan.columns import (
-    Guesses,
-    Records,
-    Roles,
-    columns_for,
-    line_pattern,
-    split_column,
-    split_files,
-)
+from wellfit.plan import columns
 from wellfit.plan.machine import this_machine
 from wellfit.units import format_bytes, format_count
 
@@ -78,7 +70,7 @@ def survey_examples(path: str, task: str, *, text: str, encoding: str) -> Survey
     asked = {"data.path": path, "data.encoding": encoding, "train.budget": "1 step"}
     data = recipe_from_dict(asked).data
     sources = find_sources(data)
-    roles = split_files(sources.files)
+    roles = columns.split_files(sources.files)
     files = [file for file in sources.files if roles is None or file.path in roles.train]
     guesses = {} if roles is None else _by_files(roles)
     if files[0].format == "text":
@@ -86,8 +78,8 @@ def survey_examples(path: str, task: str, *, text: str, encoding: str) -> Survey
         data = data.model_copy(update={"pattern": guesses["data.pattern"][0]})
     records, scale = _records(files, data)
     if roles is None:
-        guesses |= split_column(records)
-    guesses |= columns_for(task, records, text if text != "text" else None)
+        guesses |= columns.split_column(records)
+    guesses |= columns.columns_for(task, records, text if text != "text" else None)
     lengths = [sum(map(len, _texts(record))) for record in records]
     facts = {
         "path": path,
@@ -112,10 +104,10 @@ def _survey(
     )
 
 
-def _by_files(roles: Roles) -> Guesses:
+def _by_files(roles: columns.Roles) -> columns.Guesses:
     """A split by files; without one for val, the test files are kept out of sight."""
     train, val, test = (_one([str(path) for path in paths]) for paths in roles)
-    guesses: Guesses = {"data.path": (train, "")}
+    guesses: columns.Guesses = {"data.path": (train, "")}
     if roles.val:
         guesses |= {"data.split.kind": ("files", "by their names"), "data.split.val": (val, "")}
         return guesses | ({"data.split.test": (test, "")} if roles.test else {})
@@ -135,7 +127,7 @@ def _pattern(task: str, file: SourceFile, data: Data) -> tuple[str, str]:
     """How the lines of a text file come apart.  Raises ``DataError`` where nothing says so."""
     lines = data.model_copy(update={"document": "line"})
     pieces = islice(pieces_of(file, lines, lambda _: None), MOST_RECORDS)
-    found = line_pattern(task, [piece.text for piece in pieces if piece.text.strip()])
+    found = columns.line_pattern(task, [piece.text for piece in pieces if piece.text.strip()])
     if found is None:
         ways = {
             "chat": "Write it as JSON lines of messages",
@@ -150,7 +142,7 @@ def _pattern(task: str, file: SourceFile, data: Data) -> tuple[str, str]:
     return found
 
 
-def _records(files: Sequence[SourceFile], data: Data) -> tuple[Records, float]:
+def _records(files: Sequence[SourceFile], data: Data) -> tuple[columns.Records, float]:
     """The first records, and how many times as many there are in all, about."""
     read_bytes: list[int] = []
     every = (r for file in files for r in whole_records(file, data, read_bytes.append))

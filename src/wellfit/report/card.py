@@ -30,8 +30,7 @@ def card(view: RunView) -> words.Drawing:
     """
     summary = view.summary()
     loss = flat_recipe(view.resolved()).get("task.loss.kind")
-    unit = measures.loss_unit(summary, loss)
-    return words.Drawing(partial(_rows, summary, unit), _WIDEST)
+    return words.Drawing(partial(_rows, summary, measures.loss_unit(summary, loss)), _WIDEST)
 
 
 def _rows(summary: Mapping[str, Any], unit: str, width: int) -> Iterator[Text]:

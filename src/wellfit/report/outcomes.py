@@ -77,8 +77,7 @@ def calibration_picture(bins: Sequence[Mapping[str, Any]]) -> Picture:
     drawn = [{**b, "whiskers": _wilson(b["accuracy"], b["n"])} for b in filled]
 
     def draw(width: int) -> Markup:
-        title = "Accuracy against confidence"
-        plot = _square(title, "accuracy", "confidence", width, (0.0, 1.0))
+        plot = _square("Accuracy against confidence", "accuracy", "confidence", width, (0.0, 1.0))
         return picture("reliability", plot, drawn, take_turns=width <= _NARROW)
 
     return Picture(draw(_WIDE), draw(_NARROW), note)

@@ -146,8 +146,7 @@ def _losses(summary: Mapping[str, Any], unit: str) -> Table:
     """Losses of the splits and of the baselines, with what else follows from a loss."""
     more = measures.FROM_LOSS.get(summary["task"], ())
     counts = {f"{measures.per_of(unit)}s": "n_tokens"}
-    if more:
-        counts["documents"] = "n_documents"
+    counts |= {"documents": "n_documents"} if more else {}
     rows = []
     for split in _SPLITS:
         if found := summary[split]:

@@ -196,8 +196,7 @@ def _points(line: Line) -> Iterator[tuple[int, float]]:
 
 def plotted(lines: Sequence[Line], frame: Frame, levels: Sequence[Level] = ()) -> Plot:
     """The axes on which all of this finds room."""
-    wide = frame.width >= 700
-    right = (118.0 if wide else 94.0) if frame.labels else 16.0
+    right = (118.0 if frame.width >= 700 else 94.0) if frame.labels else 16.0
     x_lo, x_hi = frame.x_range or reach([line.steps for line in lines]) or (0.0, 1.0)
     if frame.x_log:
         x_lo = max(1.0, x_lo)

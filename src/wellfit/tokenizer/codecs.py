@@ -46,8 +46,7 @@ class CharCodec:
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Look every character up.  Raises ``TokenizerError`` for one that is not in the table."""
         text = "".join(texts)
-        codes = _codes(text)
-        ids = self.id_of_code[np.minimum(codes, len(self.id_of_code) - 1)]
+        ids = self.id_of_code[np.minimum(_codes(text), len(self.id_of_code) - 1)]
         if ids.min(initial=0) == _UNKNOWN:
             at = int(np.argmax(ids == _UNKNOWN))
             raise TokenizerError(

@@ -22,9 +22,8 @@ def local_folder(path: str) -> Path:
     here = Path(path).expanduser()
     if here.exists() or not _ID.fullmatch(path):
         return here
-    hub = need(
-        "huggingface_hub", extra="hf", why=f"{path} is no folder here; to fetch such a model"
-    )
+    why = f"{path} is no folder here; to fetch such a model"
+    hub = need("huggingface_hub", extra="hf", why=why)
     try:
         return Path(hub.snapshot_download(path, allow_patterns=_FILES))
     except (OSError, ValueError) as e:  # what all errors of the library are

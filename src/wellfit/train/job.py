@@ -111,8 +111,7 @@ def new_state(job: Job, *, weights: bool = True) -> TrainState:
 
     Without ``weights`` those of a published model are left to a checkpoint.
     """
-    seed = job.recipe.train.seed
-    model = build_model(job.recipe.model, job.shape, seed=seed, weights=weights)
+    model = build_model(job.recipe.model, job.shape, seed=job.recipe.train.seed, weights=weights)
     if isinstance(model, Ngrams) and weights:
         train, long = job.data.splits["train"], job.recipe.data.long
         blocks = eval_blocks(train, context=job.shape.context, long=long)
@@ -154,8 +153,7 @@ def batches(job: Job) -> Batches:
             part = rows.part(start, start + micro)
             drop = source.draw(step, part.samples) if source else None
             small = lora.draw(step, part.samples) if lora else None
-            one = micro_batch(part, drop, weights_C=job.weights_C)
-            found.append(one._replace(lora_drop=small))
+            found.append(micro_batch(part, drop, weights_C=job.weights_C)._replace(lora_drop=small))
         return found
 
     foresees = job.device == "cuda" and not isinstance(recipe.optim, Lbfgs)  # always the same rows

@@ -114,8 +114,7 @@ class Judge:
             both = np.stack([labels_NL, outputs_NO], axis=2)[::every, 0]
             found["scatter"] = both.round(4).tolist()
         elif not self.labels.several:  # of several there is no table of who is taken for whom
-            classes_N = labels_NL[:, 0].astype(np.int64)
-            found |= class_report(outputs_NO, classes_N, self.labels.names)
+            found |= class_report(outputs_NO, labels_NL[:, 0].astype(np.int64), self.labels.names)
         try:
             found["linear"] = self._against_linear(blocks, outputs_NO)
         except MissingExtra as e:

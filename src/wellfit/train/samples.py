@@ -38,8 +38,7 @@ def write_sample(job: Job, state: TrainState) -> Sample | None:
         seed=job.recipe.train.seed,
         stop_id=stop_id,
     )
-    text = tokenizer.decode(np.array(list(ids), dtype=np.int64))
-    return Sample(state.step, shown, text)
+    return Sample(state.step, shown, tokenizer.decode(np.array(list(ids), dtype=np.int64)))
 
 
 def first_token(tokenizer: Tokenizer) -> list[int]:

@@ -244,8 +244,7 @@ def _decision(plain: Mapping[str, Any]) -> Decision:
 
 def check_same_data(run_dir: RunDir, data: Prepared) -> None:
     """Raise ``RunError`` where the data is not what the run began with."""
-    recorded = json.loads(run_dir.data.read_text())
-    if recorded["fingerprint"] != data.fingerprint:
+    if json.loads(run_dir.data.read_text())["fingerprint"] != data.fingerprint:
         raise RunError(
             f"the data of {run_dir.path} has changed since the run began, so it cannot go on "
             "exactly. Put the old files back, or start again with: "

@@ -68,9 +68,7 @@ def stream_text(target: Path, prompt: str, how: Sampling) -> Iterator[str]:
 def _filled(template: str, prompt: str) -> str:
     """The prompt as the model met it in training: in its template, where that has one place."""
     fields = {name for _, name, _, _ in string.Formatter().parse(template) if name}
-    if len(fields) != 1:
-        return prompt
-    return template.replace("{" + fields.pop() + "}", prompt)
+    return template.replace("{" + fields.pop() + "}", prompt) if len(fields) == 1 else prompt
 
 
 @torch.inference_mode()

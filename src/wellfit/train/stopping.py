@@ -28,8 +28,7 @@ def watch(stop: Stop | None, val: Evaluation) -> Watched:
     Raises ``ConfigError`` for a metric that was not measured.
     """
     name = stop.metric if stop else "loss"
-    plain = {"value": val.loss, "ci95": [val.loss_lo, val.loss_hi]}
-    known = {"loss": plain, **val.metrics}
+    known = {"loss": {"value": val.loss, "ci95": [val.loss_lo, val.loss_hi]}, **val.metrics}
     if name not in known:
         problem = (
             f"stop.metric: {name} is not measured with each evaluation; there are "
