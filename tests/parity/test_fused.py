@@ -34,6 +34,20 @@ def _both(
     return list(zip(*results, strict=True))
 
 
+ANGLES = torch.rand(7, 3, generator=torch.Generator().manual_seed(4))
+
+
+def _turned(x: Tensor) -> Tensor:
+    """Pairs as complex numbers, times those of length 1 that have the angles."""
+    pairs = torch.complex(*x.chunk(2, -1)) * torch.polar(torch.ones_like(ANGLES), ANGLES)
+    return torch.cat((pairs.real, pairs.imag), -1)
+
+
+def _rotate(x: Tensor) -> Tensor:
+    cos, sin = ANGLES.cos(), ANGLES.sin()
+    return fused.rotate(x, torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1))
+
+
 CASES = {
     "attention": (fused.causal_attention, _causal, [(2, 3, 7, 4)] * 3),
     "attention of one": (fused.causal_attention, _causal, [(1, 1, 1, 8)] * 3),
@@ -42,6 +56,7 @@ CASES = {
         lambda x: F.rms_norm(x, (x.shape[-1],), None, EPS),
         [(3, 5, 16)],
     ),
+    "rotation": (_rotate, _turned, [(2, 3, 7, 6)]),
     "relu squared": (fused.relu_squared, lambda x: F.relu(x).square(), [(4, 33)]),
 }
 
@@ -60,6 +75,21 @@ def test_the_gradient_of_relu_squared_agrees_with_finite_differences() -> None:
 
 def test_a_row_of_zeros_is_normalised_to_zeros() -> None:
     assert torch.equal(fused.rms_norm(torch.zeros(2, 4), EPS), torch.zeros(2, 4))
+
+
+def test_in_bfloat16_a_norm_is_rounded_and_nothing_worse() -> None:
+    x = torch.randn(40, 768, generator=torch.Generator().manual_seed(5)).bfloat16()
+    g = torch.randn(40, 768, generator=torch.Generator().manual_seed(6)).bfloat16()
+    results = []
+    for dtype in (torch.bfloat16, torch.float64):
+        leaf = x.to(dtype, copy=True).requires_grad_()
+        y = fused.rms_norm(leaf, EPS)
+        y.backward(g.to(dtype))
+        results.append((y.detach().double(), leaf.grad.double()))
+    for found, wanted in zip(*results, strict=True):
+        # the norm, its inverse and what it multiplies are rounded to 8 bits, and backward
+        # what is taken away from g, which is up to a fourth
+        torch.testing.assert_close(found, wanted, rtol=3 * 2**-8, atol=2**-8 / 4)
 
 
 @pytest.mark.parametrize("rows", [3, 200])

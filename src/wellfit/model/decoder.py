@@ -84,8 +84,9 @@ class Cache:
 def rope_tables(shape: Shape, kind: LayerRope = "global") -> tuple[Tensor, Tensor]:
     """Cosine and sine of every position's angles, each (context, head_dim) float32.
 
-    Halves are paired (i, i + head_dim / 2), as `transformers` does; ``rope_sign`` turns the
-    other way for families that do.  On the CPU, whichever device is the default one.
+    Halves are paired (i, i + head_dim / 2), as `transformers` does, and the first half of the
+    sines is negated, as ``fused.rotate`` wants it; ``rope_sign`` turns the other way for families
+    that do.  On the CPU, whichever device is the default one.
     """
     half = torch.arange(0, shape.head_dim, 2, dtype=torch.float32, device="cpu") / shape.head_dim
     if kind == "local":
@@ -93,8 +94,8 @@ def rope_tables(shape: Shape, kind: LayerRope = "global") -> tuple[Tensor, Tenso
     else:
         turns = _scaled(shape.rope_theta**-half, shape)
     angles = torch.outer(torch.arange(shape.context, dtype=torch.float32, device="cpu"), turns)
-    angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos(), angles.sin() * shape.rope_sign
+    cos, sin = angles.cos(), angles.sin() * shape.rope_sign
+    return torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)
 
 
 def _scaled(turns: Tensor, shape: Shape) -> Tensor:
@@ -107,12 +108,6 @@ def _scaled(turns: Tensor, shape: Shape) -> Tensor:
     often = scaling.original * turns / (2 * math.pi)  # how often each turns within ``original``
     kept = ((often - scaling.low) / (scaling.high - scaling.low)).clamp(0, 1)
     return turns * (kept + (1 - kept) / scaling.factor)
-
-
-def rotate(x_BHTK: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
-    """Turn each pair of coordinates by its position's angle (RoFormer, arXiv:2104.09864)."""
-    first, second = x_BHTK.chunk(2, dim=-1)
-    return x_BHTK * cos_TK + torch.cat((-second, first), dim=-1) * sin_TK
 
 
 class Shared(NamedTuple):
@@ -205,13 +200,13 @@ class Attention(nn.Module):
     def forward(self, x_BTD: Tensor, shared: Shared) -> Tensor:
         B, T, _ = x_BTD.shape
         heads = (B, T, -1, self.shape.head_dim)
-        parts = (part(x_BTD).view(heads).transpose(1, 2) for part in (self.q, self.k, self.v))
-        q_BHTK, k_BGTK, v_BGTK = parts
+        q_BTHK, k_BTGK, v_BTGK = (part(x_BTD).view(heads) for part in (self.q, self.k, self.v))
         if self.shape.qk_norm:
-            q_BHTK, k_BGTK = self.norm_q(q_BHTK), self.norm_k(k_BGTK)
+            q_BTHK, k_BTGK = self.norm_q(q_BTHK), self.norm_k(k_BTGK)
+        q_BHTK, k_BGTK, v_BGTK = (x.transpose(1, 2) for x in (q_BTHK, k_BTGK, v_BTGK))
         rope = shared.rope[self.rope]
         if rope is not None:
-            q_BHTK, k_BGTK = rotate(q_BHTK, *rope), rotate(k_BGTK, *rope)
+            q_BHTK, k_BGTK = fused.rotate(q_BHTK, *rope), fused.rotate(k_BGTK, *rope)
         if shared.cache is not None:
             k_BGTK, v_BGTK = shared.cache.extend(self.layer, k_BGTK, v_BGTK)
         dropped = None if shared.drop is None else shared.drop.attention(self.layer)

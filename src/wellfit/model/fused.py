@@ -154,7 +154,8 @@ class RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        # not by dtype=torch.float32, which copies x first; it sums up in float32 in either way
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True).float()
         inverse = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_().to(x.dtype)
         y: Tensor = x * inverse
         ctx.save_for_backward(y, inverse)
@@ -164,13 +165,40 @@ class RmsNorm(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         y, inverse = ctx.saved_tensors
         g = grads[0]
-        along = (g * y).sum(-1, keepdim=True, dtype=torch.float32).div_(-y.shape[-1])
-        return torch.addcmul(g, y, along.to(g.dtype)).mul_(inverse), None
+        along = (g * y).sum(-1, keepdim=True).div_(-y.shape[-1])
+        return torch.addcmul(g, y, along).mul_(inverse), None
 
 
 def rms_norm(x: Tensor, eps: float) -> Tensor:
     """``x`` divided by its root mean square over the last dimension."""
     return RmsNorm.apply(x, eps)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class Rotation(torch.autograd.Function):
+    """Pairs of coordinates turned by angles; the gradient is turned back by the same ones."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _turned(x, cos, sin, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _turned(grads[0], cos, sin, -1), None, None
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, way: int) -> Tensor:
+    first, second = x.chunk(2, -1)
+    return (x * cos).addcmul_(torch.cat((second, first), -1), sin, value=way)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn each pair of coordinates by its position's angle (RoFormer, arXiv:2104.09864).
+
+    Halves are paired, (i, i + K / 2); of ``sin`` the first half is negated.
+    """
+    return Rotation.apply(x, cos, sin)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class ReluSquared(torch.autograd.Function):
@@ -184,8 +212,8 @@ class ReluSquared(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        (positive,) = ctx.saved_tensors
-        return (grads[0] * positive).mul_(2)  # type: ignore[no-any-return]
+        (positive,), zero = ctx.saved_tensors, grads[0].new_zeros(())
+        return torch.addcmul(zero, grads[0], positive, value=2)
 
 
 def relu_squared(x: Tensor) -> Tensor:

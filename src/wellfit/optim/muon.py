@@ -6,6 +6,7 @@ Dims: N matrices of one shape, R rows, C columns (R <= C).
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Barrier
@@ -32,9 +33,10 @@ _STEPS = (
     (Quintic(3.50255, -2.57718, 0.50491), Quintic(2.52267, -1.8392, 0.42711)),
 )
 _ROOM = 1.01  # a singular value above 1 would be thrown far away by the first of them
-_LARGE = 512  # rows from which on matrices are treated one by one, and their products in parts
+_LARGE = 512  # rows from which on a matrix is treated alone, on one core, its products in parts
 _PARTS = 4
 _IN_CACHE = 1 << 16  # elements that momentum and update go through at a time
+_COPIED = 1 << 26  # elements of small matrices, or on a GPU: 256 MiB in float32
 
 
 def orthogonalize(g_NRC: Tensor) -> Tensor:
@@ -122,6 +124,10 @@ def _symmetric(
     return out_NRR
 
 
+_Work = tuple[list[Tensor], dict[str, float]]
+"""Matrices of one shape, or its transpose, and the settings of their group."""
+
+
 @cache
 def _workers(cores: int) -> ThreadPoolExecutor:
     """Threads that compute on one core each: they need not wait for each other in a product."""
@@ -141,7 +147,7 @@ class Muon(torch.optim.Optimizer):
     """Muon for the hidden matrices of a model, batched over matrices of one shape.
 
     ``torch.optim.Muon`` walks over the matrices one at a time; batching makes few large
-    products of many small ones, and on a processor each core has matrices of its own.  Weight
+    products of many small ones, and on a processor each core has large ones of its own.  Weight
     decay is decoupled: a step multiplies weights by ``1 - lr * weight_decay``.  Each update is
     scaled by sqrt(max(1, rows / columns)), so that one rate serves every shape.  Each of
     ``groups`` has its parameters and their ``lr``.
@@ -154,7 +160,7 @@ class Muon(torch.optim.Optimizer):
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update every matrix that has a gradient."""
-        work, cores = list[tuple[list[Tensor], dict[str, float]]](), 1
+        together, apart = list[_Work](), list[_Work]()
         for group in self.param_groups:
             by_shape: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
             for p in group["params"]:
@@ -162,37 +168,58 @@ class Muon(torch.optim.Optimizer):
                     # Tall matrices go with the wide ones that they are when transposed.
                     by_shape[tuple(sorted(p.shape))].append(p)
             for (rows, _), params in by_shape.items():
-                at_once = len(params)
-                if params[0].device.type == "cpu":
-                    cores = torch.get_num_threads()
-                    at_once = 1 if rows >= _LARGE else -(-at_once // cores)
-                starts = range(0, len(params), at_once)
-                work += [(params[first : first + at_once], group) for first in starts]
-        each = map if cores == 1 else _workers(cores).map
-        list(each(self._step_alike, *zip(*work, strict=True)) if work else ())
+                if params[0].is_cpu and rows >= _LARGE:
+                    apart += [([p], group) for p in params]
+                else:
+                    together.append((params, group))
+        for work in together:
+            self._step_alike(work)
+        if apart:
+            list(_workers(torch.get_num_threads()).map(self._step_alike, apart))
 
     @torch.no_grad()
-    def _step_alike(self, params: list[Tensor], group: dict[str, float]) -> None:
+    def _step_alike(self, work: _Work) -> None:
         """Update matrices of one shape, or its transpose."""
-        momentum, lr, shape = group["momentum"], group["lr"], sorted(params[0].shape)
-        wide_NRC = params[0].new_empty(len(params), *shape, dtype=torch.bfloat16)
-        for p, to_RC in zip(params, wide_NRC, strict=True):
-            assert p.grad is not None, "asked for by step"
+        params, group = work
+        momentum, lr = group["momentum"], group["lr"]
+        for p in params:
             if p not in self.state:
                 self.state[p]["momentum"] = torch.zeros_like(p)
-            m_RC = self.state[p]["momentum"]
-            to_RC = to_RC.mT if p.shape[0] > p.shape[1] else to_RC
-            for to, g, m in zip(*map(_in_parts, (to_RC, p.grad, m_RC)), strict=True):
-                m.lerp_(g, 1 - momentum)
-                to.copy_(torch.lerp(g, m, momentum))  # looking ahead, as Nesterov's does
-        for p, u_RC in zip(params, orthogonalize(wide_NRC), strict=True):
-            rows, columns = p.shape
-            scale, decay = max(1.0, rows / columns) ** 0.5, 1 - lr * group["weight_decay"]
-            u_RC = u_RC.mT if rows > columns else u_RC
-            for to, u in zip(_in_parts(p), _in_parts(u_RC), strict=True):
-                (to if decay == 1 else to.mul_(decay)).add_(u, alpha=-lr * scale)
+        kept = [self.state[p]["momentum"] for p in params]
+        grads = [p.grad for p in params if p.grad is not None]
+        u_NRC = params[0].new_empty(len(params), *sorted(params[0].shape), dtype=torch.bfloat16)
+        for to, g, m in _passes(_turned(u_NRC, params), grads, kept):
+            torch._foreach_lerp_(m, g, 1 - momentum)
+            torch._foreach_copy_(to, torch._foreach_lerp(g, m, momentum))  # looking ahead: Nesterov
+        us_RC = _turned(orthogonalize(u_NRC), params)
+        for shape in {p.shape for p in params}:
+            scale = max(1.0, shape[0] / shape[1]) ** 0.5
+            at = [i for i, p in enumerate(params) if p.shape == shape]
+            for to, u in _passes([params[i] for i in at], [us_RC[i] for i in at]):
+                if group["weight_decay"]:
+                    torch._foreach_mul_(to, 1 - lr * group["weight_decay"])
+                torch._foreach_add_(to, u, alpha=-lr * scale)
 
 
-def _in_parts(x_RC: Tensor) -> tuple[Tensor, ...]:
-    """Its rows, as many at a time as stay in a core's cache; on a GPU all of them."""
-    return torch.split(x_RC, max(1, _IN_CACHE // x_RC.shape[1]) if x_RC.is_cpu else len(x_RC))
+def _turned(x_NRC: Tensor, params: list[Tensor]) -> list[Tensor]:
+    """Each matrix as its parameter lies, tall or wide."""
+    pairs = zip(x_NRC.unbind(), params, strict=True)
+    return [x_RC.mT if p.shape[0] > p.shape[1] else x_RC for x_RC, p in pairs]
+
+
+def _passes(*lists: list[Tensor]) -> Iterator[tuple[list[Tensor], ...]]:
+    """What to go through at a time: parts of a matrix that stay in a core's cache.
+
+    On a GPU, and of small matrices, where to begin takes longer than the work, as many whole ones
+    as leave room for a copy.
+    """
+    size = lists[0][0].numel()
+    if not lists[0][0].is_cpu or size <= 4 * _IN_CACHE:
+        at_once = max(1, _COPIED // size)
+        for first in range(0, len(lists[0]), at_once):
+            yield tuple(tensors[first : first + at_once] for tensors in lists)
+        return
+    for tensors in zip(*lists, strict=True):
+        rows = max(1, _IN_CACHE // tensors[0].shape[1])
+        for parts in zip(*(x.split(rows) for x in tensors), strict=True):
+            yield tuple([part] for part in parts)
