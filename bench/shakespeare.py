@@ -28,9 +28,10 @@ CPU_RECIPE = (
 # What examples/shakespeare.yaml is changed by to reach each loss (LOG.md, 2026-11-21 and 22).
 TO_188 = ["model.depth=2", "model.width=128", "model.context=128", "train.budget=310 steps"]
 TO_188 += ["evaluate.every=155 steps", "evaluate.sample=null"]
-TO_150 = ["model.depth=3", "model.heads=2", "regularize.weight_decay=0.1", "optim.lr=0.02"]
-TO_150 += ["optim.adam_lr=0.01", "optim.momentum=0.9", "schedule.warmup=0", "evaluate.sample=null"]
-TO_150 += ["train.budget=1000 steps", "evaluate.every=1000 steps"]
+TO_150 = ["model.depth=3", "model.heads=2", "model.mlp_width=576", "model.softcap=30"]
+TO_150 += ["regularize.weight_decay=0.1", "optim.lr=0.02", "optim.adam_lr=0.01"]
+TO_150 += ["optim.momentum=0.9", "schedule.warmup=0", "evaluate.sample=null"]
+TO_150 += ["train.budget=1075 steps", "evaluate.every=1075 steps"]
 TO_14697 = ["train.batch=16", "train.budget=1000 steps", "optim.lr=0.03", "optim.adam_lr=0.015"]
 TO_14697 += ["optim.momentum=0.9", "schedule.warmup=0", "evaluate.every=250 steps"]
 TO_14697 += ["evaluate.sample=null"]
