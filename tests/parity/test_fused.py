@@ -196,6 +196,25 @@ def _twice(x: Tensor) -> Tensor:
     return fused.gelu(2 * x)
 
 
+@pytest.mark.parametrize("several", [False, True], ids=["one text", "several in a row"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_decoder_says_the_same_whether_it_learns_or_not(shape: str, several: bool) -> None:
+    # attention and squared ReLU go other ways where no gradient is wanted
+    decoder, tokens = random_decoder(SHAPES[shape]), random_tokens(3, 24)
+    segments = torch.arange(24).div(7, rounding_mode="floor").expand(3, 24) if several else None
+    with torch.inference_mode():
+        looked = decoder(tokens, segments_BT=segments).clone()
+    learned = decoder(tokens, segments_BT=segments).detach()
+    torch.testing.assert_close(looked, learned, rtol=1e-5, atol=1e-5)
+
+
+def test_attention_keeps_its_weights_only_to_learn_from_them() -> None:
+    q = torch.randn(2, 3, 8, 4)
+    assert fused.pays(q, grouped=False)
+    with torch.no_grad():
+        assert not fused.pays(q, grouped=False)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it compiles
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")

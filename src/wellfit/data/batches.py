@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit.data.fitting import Ints, Long, Packing, fit_examples, pack
-from wellfit.data.permute import draw, draw_below, permuted
+from wellfit.data.permute import draw, draw_below, stretch
 from wellfit.data.stream import Split
 from wellfit.errors import DataError
 
@@ -68,7 +68,8 @@ class Feed(ABC):
         for epoch in np.unique(epochs).tolist():
             inside = epochs == epoch
             key = (self.split.fingerprint, seed, epoch)
-            rows[inside] = permuted(positions[inside], n=self.n_rows, key=draw("order", *key))
+            first, last = int(positions[inside][0]), int(positions[inside][-1]) + 1
+            rows[inside] = stretch(first, last, n=self.n_rows, key=draw("order", *key))
             offsets[inside] = draw_below(self.room, "offset", *key)
         return self.gather(rows, samples, offsets)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+_WINDOW = 1024  # neighbours shuffled at once: a few take as long as all of them
 _ROUNDS = 8  # four make a Feistel network hard to tell from chance; eight serve tiny n as well
 
 
@@ -18,6 +20,21 @@ def draw(*purpose: object) -> bytes:
 def draw_below(n: int, *purpose: object) -> int:
     """A number in [0, n), even to one part in 2**64 / n."""
     return int.from_bytes(draw(*purpose)[:8], "little") % n
+
+
+def stretch(first: int, last: int, *, n: int, key: bytes) -> npt.NDArray[np.int64]:
+    """Where the positions from ``first`` up to but not including ``last`` land; see ``permuted``.
+
+    Quick to ask for piece after piece, as the windows looked at last are remembered.
+    """
+    at = first // _WINDOW
+    windows = [_window(i, n, key) for i in range(at, -(-last // _WINDOW))]
+    return np.concatenate(windows)[first - at * _WINDOW : last - at * _WINDOW]
+
+
+@lru_cache(maxsize=8)
+def _window(i: int, n: int, key: bytes) -> npt.NDArray[np.int64]:
+    return permuted(np.arange(i * _WINDOW, min((i + 1) * _WINDOW, n)), n=n, key=key)
 
 
 def permuted(positions: npt.NDArray[np.int64], *, n: int, key: bytes) -> npt.NDArray[np.int64]:

@@ -32,13 +32,14 @@ LONGEST = 512  # beyond this the (T, T) weights cost more memory than they save 
 
 
 def pays(q_BHTK: Tensor, *, grouped: bool) -> bool:
-    """Whether attention that keeps its weights is the faster one here: short, and on a CPU.
+    """Whether attention that keeps its weights is the faster one here: short, on a CPU, to learn.
 
     With shared key-value heads, which have to be copied, only in bfloat16: torch's backward pass
-    is twice as slow there, and a third faster in float32 (8 heads, 2 shared, context 256).
+    is twice as slow there, and a third faster in float32 (8 heads, 2 shared, context 256).  To
+    look alone torch's is 1.4 to 1.9 times as fast (LOG.md, 2026-11-22).
     """
     short = q_BHTK.device.type == "cpu" and q_BHTK.shape[2] <= LONGEST
-    return short and not (grouped and q_BHTK.dtype == torch.float32)
+    return short and torch.is_grad_enabled() and not (grouped and q_BHTK.dtype == torch.float32)
 
 
 class CausalAttention(torch.autograd.Function):
@@ -218,6 +219,8 @@ class ReluSquared(torch.autograd.Function):
 
 def relu_squared(x: Tensor) -> Tensor:
     """The square of the positive part of ``x``."""
+    if not torch.is_grad_enabled():
+        return F.relu(x).square_()
     return ReluSquared.apply(x)  # type: ignore[no-any-return, no-untyped-call]
 
 

@@ -7,7 +7,7 @@ import collections
 import numpy as np
 import pytest
 
-from wellfit.data.permute import draw, draw_below, permuted
+from wellfit.data.permute import draw, draw_below, permuted, stretch
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 17, 64, 1000, 65537])
@@ -21,6 +21,15 @@ def test_a_place_does_not_depend_on_what_else_is_asked():
     whole = permuted(np.arange(1000), n=1000, key=draw("a"))
     # so seeking costs nothing, and ranks need not agree on anything
     assert permuted(np.array([700, 3]), n=1000, key=draw("a")).tolist() == whole[[700, 3]].tolist()
+
+
+@pytest.mark.parametrize("n", [1, 1000, 1024, 5000])
+def test_a_stretch_is_part_of_the_shuffle(n):
+    whole = permuted(np.arange(n), n=n, key=draw("a"))
+    edges = sorted({e for e in (0, 1, 700, 1023, 1024, 1025, 3000, 4096, n) if e <= n})
+    for i, first in enumerate(edges):
+        for last in edges[i + 1 :]:  # within a window and over the borders of several
+            assert np.array_equal(stretch(first, last, n=n, key=draw("a")), whole[first:last])
 
 
 def test_a_place_among_a_trillion_is_found_at_once():
