@@ -80,9 +80,9 @@ def test_one_token_asks_for_no_mask(monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
     list(generate(decoder, random_tokens(5).tolist(), n_tokens=10))
-    # the cost of a token does not grow by a square of what came before; the prompt itself
-    # goes through attention that needs no mask, then 9 tokens through 2 blocks
-    assert masks == [None] * 18
+    # the cost of a token does not grow by a square of what came before: the prompt, which is
+    # causal without one, then 9 tokens, each through 2 blocks
+    assert masks == [None] * 20
 
 
 def test_a_text_cut_and_continued_goes_on_as_if_uncut():
