@@ -225,3 +225,16 @@ def test_regression_losses_are_those_of_torch_and_scikit_learn() -> None:
         each_BL = regression_losses(x_BL, y_BL, **options)
         assert each_BL.shape == (20, 2)
         torch.testing.assert_close(each_BL.sum(), tally.total)
+
+
+def test_what_memory_held_before_is_in_no_gradient() -> None:
+    y_T = labels(T, V)
+    h_TD = drawn(T, D).bfloat16().requires_grad_()
+    w_VD = drawn(V, D, seed=3).requires_grad_()
+    torch.use_deterministic_algorithms(True)  # which fills new memory with NaN
+    try:
+        linear_cross_entropy(h_TD, w_VD, y_T, softcap=None).total.backward()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert h_TD.grad is not None and w_VD.grad is not None
+    assert h_TD.grad.isfinite().all() and w_VD.grad.isfinite().all()

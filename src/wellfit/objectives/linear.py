@@ -156,7 +156,9 @@ def _run(
     tile = max(1, _TILE // D) if hidden_TD.device.type == "cpu" else V
     losses = _fused() if terms.fused else _losses
     # rows that begin at whole lines of the cache: products of odd ones ran at two thirds
-    logits_RV = hidden_TD.new_empty(rows, -(-V // 64) * 64)[:, :V]
+    logits_RV = hidden_TD.new_empty(rows, -(-V // 64) * 64)
+    logits_RV[:, V:] = 0  # oneDNN with AMX reads on there, times zeros: NaN would stay NaN
+    logits_RV = logits_RV[:, :V]
     product_VD = hidden_TD.new_empty(min(tile, V) if dw_VD is not None else 0, D)
     losses_T = hidden_TD.new_empty(T, dtype=torch.float32)
     for start in range(0, T, max(rows, 1)):
