@@ -194,7 +194,7 @@ def optimizer(bench: Bench) -> Iterator[Row]:
             p.grad = torch.randn(p.shape, generator=draw)
         if name == "ours":
             groups = [{"params": params, "lr": 0.02}]
-            sides[name] = Muon(groups, momentum=0.95).step
+            sides[name] = Muon(groups, momentum=0.95, normalize=False).step
         else:
             sides[name] = torch.optim.Muon(params, lr=0.02, weight_decay=0.0).step
     in_turn(sides, 1)

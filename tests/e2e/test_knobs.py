@@ -116,6 +116,13 @@ def moved_inside(view: RunView) -> float:
     return (saved[-1][name] - saved[0][name]).norm().item()
 
 
+def unevenness(view: RunView) -> float:
+    """Deviation over mean of how far each neuron of a matrix of muon went in the last step."""
+    before, after = (saved["blocks.0.mlp.up.weight"] for saved in _saved(view)[-2:])
+    lengths = (after - before).norm(dim=1)
+    return (lengths.std() / lengths.mean()).item()
+
+
 def size(view: RunView) -> float:
     """Mean absolute weight at the end."""
     return _weights(view)[-1].abs().mean().item()
@@ -224,6 +231,7 @@ CASES: dict[str, tuple[Keys, Keys, Callable[[RunView], float], float]] = {
     ),
     "optim.clip_threshold": (_by("adafactor"), _by("adafactor", clip_threshold=100.0), moved, 2),
     "optim.momentum of muon": (_by("muon", momentum=0), _by("muon"), moved_inside, MORE),
+    "optim.normalize": (_by("muon", normalize=False), _by("muon"), unevenness, 0.1),
     "optim.adam_lr": (_by("muon", adam_lr=1e-3), _by("muon", adam_lr=1e-2), moved, 2),
     "optim.groups": (_sgd(), _sgd(groups=[{"match": "head*", "lr_scale": 0.5}]), moved, LESS),
     "stop.min_gain": (_watched(), _watched(min_gain=1000.0), steps, 0.5),

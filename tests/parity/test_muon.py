@@ -28,7 +28,8 @@ def test_muon_takes_the_steps_of_torch_muon(monkeypatch: pytest.MonkeyPatch) -> 
     # all but the iteration, which is another one; see below
     monkeypatch.setattr(muon, "orthogonalize", _torchs)
     ours, theirs = _params(1), _params(1)
-    a = Muon([{"params": ours, "lr": 0.02, "weight_decay": 0.1}], momentum=0.95)
+    groups = [{"params": ours, "lr": 0.02, "weight_decay": 0.1}]
+    a = Muon(groups, momentum=0.95, normalize=False)
     b = torch.optim.Muon(theirs, lr=0.02, momentum=0.95, weight_decay=0.1, nesterov=True)
     draw = torch.Generator().manual_seed(2)
     for _ in range(5):
@@ -80,12 +81,47 @@ def test_a_large_matrix_by_itself_is_what_it_is_among_others(
     alone, among = orthogonalize(g[:1]).float(), orthogonalize(g)[:1].float()
     # four steps of bfloat16's rounding, the first of which makes small values eight times larger
     assert (alone - among).norm() < 0.05 * among.norm()
+    tall = orthogonalize(g[:1].mT.contiguous().mT)  # of one that lies by columns
+    assert tall.mT.is_contiguous() and (tall.float() - among).norm() < 0.05 * among.norm()
 
 
 def test_a_gradient_of_nothing_stays_nothing() -> None:
     assert torch.equal(orthogonalize(torch.zeros(1, 300, 300)), torch.zeros(1, 300, 300).bfloat16())
     tiny = orthogonalize(torch.full((1, 8, 8), 1e-25))
     assert bool(torch.isfinite(tiny).all()) and tiny.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("size", [(48, 16), (16, 48), (16, 16), (520, 1100)])
+def test_normalized_every_neuron_moves_by_one_length(size: tuple[int, int]) -> None:
+    g = torch.randn(size, generator=torch.Generator().manual_seed(1))
+    along = 1 if size[0] >= size[1] else 0  # a neuron is a row of a tall matrix, a column of a wide
+    g.select(1 - along, 0).zero_()  # one of them is dead
+
+    def moved(*, normalize: bool) -> Tensor:
+        p = torch.nn.Parameter(torch.zeros(size))
+        p.grad = g.clone()
+        Muon([{"params": [p], "lr": 0.02}], momentum=0.95, normalize=normalize).step()
+        return p.detach().double()
+
+    plain, ours = moved(normalize=False), moved(normalize=True)
+    # the paper's formula, one neuron after the other, and then the norm that there was before
+    wanted = torch.stack(
+        [row / row.norm() if row.norm() else row for row in plain.unbind(1 - along)], 1 - along
+    )
+    wanted *= plain.norm() / wanted.norm()
+    # the root mean square that all are brought to counts the dead one too
+    assert (ours - wanted * ours.norm() / wanted.norm()).norm() < 0.01 * wanted.norm()
+    assert 0.9 < ours.norm() / plain.norm() <= 1.005
+    assert not ours.select(1 - along, 0).any()
+
+
+def test_a_neuron_that_fades_is_not_raised_to_the_others() -> None:
+    u = torch.ones(1, 4, 8).bfloat16()
+    u[:, :, 0], u[:, :, 1] = 1e-4, 0.25
+    muon._normalize(u)
+    lengths = u[0].float().norm(dim=0)
+    assert torch.allclose(lengths[1:], lengths[1].expand(7), rtol=0.01)
+    assert lengths[0] == pytest.approx(8 * 2e-4, rel=0.01)
 
 
 def test_threads_share_the_matrices_and_change_nothing() -> None:
@@ -97,7 +133,7 @@ def test_threads_share_the_matrices_and_change_nothing() -> None:
         params = [torch.nn.Parameter(torch.randn(size, generator=draw)) for size in sizes]
         for p in params[:-1]:  # the last one has no gradient
             p.grad = torch.randn(p.shape, generator=draw)
-        optimizer = Muon([{"params": params, "lr": 0.02}], momentum=0.95)
+        optimizer = Muon([{"params": params, "lr": 0.02}], momentum=0.95, normalize=True)
         optimizer.step()
         optimizer.step()
         assert torch.get_num_threads() == threads

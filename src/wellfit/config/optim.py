@@ -129,6 +129,11 @@ class Muon(Lean):
 
     Source  Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
+    normalize: Switch = True
+    """Whether the neurons of a hidden matrix move by one length each.
+
+    Source  Muon+, arXiv:2602.21545.
+    """
     adam_lr: Annotated[Positive | Auto, Field(examples=[3e-3])] = "auto"
     """Peak learning rate of everything that AdamW updates."""
 

@@ -36,6 +36,7 @@ _ROOM = 1.01  # a singular value above 1 would be thrown far away by the first o
 _LARGE = 512  # rows from which on a matrix is treated alone, on one core, its products in parts
 _PARTS = 4
 _IN_CACHE = 1 << 16  # elements that momentum and update go through at a time
+_MOST = 8.0  # how much longer a neuron is made: one that died would go on as its momentum fades
 _COPIED = 1 << 26  # elements of small matrices, or on a GPU: 256 MiB in float32
 
 
@@ -58,6 +59,8 @@ def orthogonalize(g_NRC: Tensor) -> Tensor:
     norm_N11 = torch.linalg.matrix_norm(gram_NRR, keepdim=True, dtype=torch.float32)
     inverse_N11 = 1 / (_ROOM * norm_N11.sqrt() + 1e-7)
     x_NRC = x_NRC * inverse_N11.bfloat16()  # what that rounds is within the room
+    if len(gram_NRR) == 1:  # a mere number, for which nothing is copied to float32
+        inverse_N11 = inverse_N11.squeeze()
     gram_NRR = (gram_NRR * inverse_N11.square()).bfloat16()
     for turn, (first, second) in enumerate(_STEPS):
         gram_NRR = _symmetric(x_NRC, x_NRC) if turn else gram_NRR
@@ -72,7 +75,7 @@ def orthogonalize(g_NRC: Tensor) -> Tensor:
 def _one(step: Quintic, x_NRC: Tensor, gram_NRR: Tensor) -> Tensor:
     """A step of a matrix, whose Gram matrix is known."""
     even_NRR = _symmetric(gram_NRR, gram_NRR, gram_NRR, beta=step.b, alpha=step.c)
-    return torch.baddbmm(x_NRC, even_NRR, x_NRC, beta=step.a)
+    return _times(even_NRR, x_NRC, plus=step.a)
 
 
 def _two(first: Quintic, second: Quintic, x_NRC: Tensor, gram_NRR: Tensor) -> Tensor:
@@ -85,7 +88,14 @@ def _two(first: Quintic, second: Quintic, x_NRC: Tensor, gram_NRR: Tensor) -> Te
     # (a + two) (a + one), without the identity's share
     mixed_NRR = (one_NRR * second.a).add_(two_NRR, alpha=first.a)
     both_NRR = _symmetric(two_NRR, one_NRR, mixed_NRR)
-    return torch.baddbmm(x_NRC, both_NRR, x_NRC, beta=first.a * second.a)
+    return _times(both_NRR, x_NRC, plus=first.a * second.a)
+
+
+def _times(even_NRR: Tensor, x_NRC: Tensor, *, plus: float) -> Tensor:
+    """``(even + plus) x`` of a symmetric matrix; it lies as x does, by rows or by columns."""
+    if x_NRC.is_contiguous():
+        return torch.baddbmm(x_NRC, even_NRR, x_NRC, beta=plus)
+    return torch.baddbmm(x_NRC.mT, x_NRC.mT, even_NRR, beta=plus).mT
 
 
 def _symmetric(
@@ -124,7 +134,22 @@ def _symmetric(
     return out_NRR
 
 
-_Work = tuple[list[Tensor], dict[str, float]]
+def _normalize(u_NRC: Tensor) -> None:
+    """Scale the vectors along the longer side of each matrix, its neurons, to one length, in place.
+
+    The length of the whole stays; of a square matrix its neurons are the rows.  Of the matrix that
+    is orthogonal they differ too, as a tall one has orthonormal columns and rows of any length.
+
+    Source  Muon+, arXiv:2602.21545, which does so at every shape and needs no state for it.
+    """
+    across = -1 if u_NRC.shape[1] == u_NRC.shape[2] else -2
+    # torch's norm of columns takes three times as long
+    lengths = u_NRC.square().sum(across, keepdim=True).float().sqrt()
+    usual_N11 = lengths.square().mean((-2, -1), keepdim=True).sqrt()
+    u_NRC.mul_((usual_N11 / lengths.clamp_min(usual_N11 / _MOST + 1e-12)).bfloat16())
+
+
+_Work = tuple[list[Tensor], dict[str, Any]]
 """Matrices of one shape, or its transpose, and the settings of their group."""
 
 
@@ -149,12 +174,14 @@ class Muon(torch.optim.Optimizer):
     ``torch.optim.Muon`` walks over the matrices one at a time; batching makes few large
     products of many small ones, and on a processor each core has large ones of its own.  Weight
     decay is decoupled: a step multiplies weights by ``1 - lr * weight_decay``.  Each update is
-    scaled by sqrt(max(1, rows / columns)), so that one rate serves every shape.  Each of
-    ``groups`` has its parameters and their ``lr``.
+    scaled by sqrt(max(1, rows / columns)), so that one rate serves every shape; ``normalize`` gives
+    every neuron a share of it of one length.  Each of ``groups`` has its parameters and their
+    ``lr``.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], *, momentum: float) -> None:
-        super().__init__(groups, {"momentum": momentum, "weight_decay": 0.0})
+    def __init__(self, groups: list[dict[str, Any]], *, momentum: float, normalize: bool) -> None:
+        usual = {"momentum": momentum, "weight_decay": 0.0, "normalize": normalize}
+        super().__init__(groups, usual)
         shapes = [tuple(p.shape) for group in self.param_groups for p in group["params"]]
         assert all(len(shape) == 2 for shape in shapes), f"Muon takes matrices, got {shapes}"
 
@@ -187,11 +214,18 @@ class Muon(torch.optim.Optimizer):
                 self.state[p]["momentum"] = torch.zeros_like(p)
         kept = [self.state[p]["momentum"] for p in params]
         grads = [p.grad for p in params if p.grad is not None]
-        u_NRC = params[0].new_empty(len(params), *sorted(params[0].shape), dtype=torch.bfloat16)
+        # where all are tall, a wide view of how they lie, so that none has to be turned
+        tall = all(p.shape[0] > p.shape[1] for p in params)
+        size = params[0].shape if tall else sorted(params[0].shape)
+        u_NRC = params[0].new_empty(len(params), *size, dtype=torch.bfloat16)
+        u_NRC = u_NRC.mT if tall else u_NRC
         for to, g, m in _passes(_turned(u_NRC, params), grads, kept):
             torch._foreach_lerp_(m, g, 1 - momentum)
             torch._foreach_copy_(to, torch._foreach_lerp(g, m, momentum))  # looking ahead: Nesterov
-        us_RC = _turned(orthogonalize(u_NRC), params)
+        u_NRC = orthogonalize(u_NRC)
+        if group["normalize"]:
+            _normalize(u_NRC)
+        us_RC = _turned(u_NRC, params)
         for shape in {p.shape for p in params}:
             scale = max(1.0, shape[0] / shape[1]) ** 0.5
             at = [i for i, p in enumerate(params) if p.shape == shape]
