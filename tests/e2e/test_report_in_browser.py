@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.example_run import build_example_run
-from wellfit.report import page
+from wellfit.report.page import page
 from wellfit.store import read_run
 
 sync_api = pytest.importorskip(

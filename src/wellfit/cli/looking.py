@@ -102,7 +102,7 @@ def report(
     run: Run, open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False
 ) -> None:
     """Write the run's report.html: one file, no network."""
-    from wellfit.report import page
+    from wellfit.report.page import page
     from wellfit.store import read_run, write_text_atomic
 
     view = read_run(run)

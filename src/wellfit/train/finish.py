@@ -13,7 +13,6 @@ from wellfit.diagnose import verdict
 from wellfit.diagnose.trajectory import trajectory
 from wellfit.model import Outputs, merge, write_adapter, write_published
 from wellfit.model.publish import staged
-from wellfit.report import page
 from wellfit.store import Split, read_run, write_text_atomic
 from wellfit.train import ranks as group
 from wellfit.train.average import measured_weights, weights_to_measure
@@ -45,7 +44,7 @@ def finish(job: Job, state: TrainState, ledger: Ledger, interrupt: Interrupt) ->
         ledger.verdict(state.step, verdict(trajectory(read_run(job.run.path))))
         publish(job, state.model)
         ledger.event("finished", state.step, chosen_step=chosen)
-        write_text_atomic(job.run.report, page(read_run(job.run.path)))
+        _report(job)
     return True
 
 
@@ -53,7 +52,13 @@ def conclude_diverged(job: Job, state: TrainState, ledger: Ledger) -> None:
     """Judge and report a run that the guard stopped."""
     if job.ranks.leads:
         ledger.verdict(state.step, verdict(trajectory(read_run(job.run.path))))
-        write_text_atomic(job.run.report, page(read_run(job.run.path)))
+        _report(job)
+
+
+def _report(job: Job) -> None:
+    from wellfit.report.page import page  # not before the first step: templates and charts
+
+    write_text_atomic(job.run.report, page(read_run(job.run.path)))
 
 
 def publish(job: Job, model: Any) -> None:

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from tests.example_run import build_example_run
-from wellfit.report import card, page
+from wellfit.report import card
 from wellfit.report.card import next_commands
+from wellfit.report.page import page
 from wellfit.store import Record, RunView, read_run
 from wellfit.units import format_count, format_span
 

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.example_run import PROFILE, RECIPE, SAMPLES, build_example_run, example_evaluation
-from wellfit.report import page
+from wellfit.report.page import page
 from wellfit.store import Record, RunDir, read_run
 
 KINDS = ["well-fit", "overfit", "diverged", "running", "classify", "regress", "complete"]
