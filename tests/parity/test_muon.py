@@ -104,7 +104,7 @@ def test_normalized_every_neuron_moves_by_one_length(size: tuple[int, int]) -> N
         return p.detach().double()
 
     plain, ours = moved(normalize=False), moved(normalize=True)
-    # the paper's formula, one neuron after the other, and then the norm that there was before
+    # one neuron after the other, and then the norm that there was before
     wanted = torch.stack(
         [row / row.norm() if row.norm() else row for row in plain.unbind(1 - along)], 1 - along
     )

@@ -62,8 +62,8 @@ def build_optimizers(cfg: Optim, model: nn.Module, *, weight_decay: float) -> Op
         rest = {n: p for n, p in trained.items() if n not in hidden}
         parts: list[torch.optim.Optimizer] = []
         for some in _apart(hidden, kept):
-            groups, even = grouped(some, peak_lr), cfg.normalize
-            parts.append(light(Muon)(groups, momentum=cfg.momentum, normalize=even))
+            made = grouped(some, peak_lr)
+            parts.append(light(Muon)(made, momentum=cfg.momentum, normalize=cfg.normalize))
         for some in _apart(rest, kept):
             groups = grouped(some, known(cfg.adam_lr))
             parts.append(light(torch.optim.AdamW)(groups, betas=cfg.betas, eps=cfg.eps, fused=True))

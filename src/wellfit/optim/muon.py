@@ -137,10 +137,12 @@ def _symmetric(
 def _normalize(u_NRC: Tensor) -> None:
     """Scale the vectors along the longer side of each matrix, its neurons, to one length, in place.
 
-    The length of the whole stays; of a square matrix its neurons are the rows.  Of the matrix that
-    is orthogonal they differ too, as a tall one has orthonormal columns and rows of any length.
+    The length of the whole stays, but for the share of those that are zero; of a square matrix the
+    neurons are its rows.  They differ however well the iteration did, as a tall matrix with
+    orthonormal columns has rows of any length.
 
-    Source  Muon+, arXiv:2602.21545, which does so at every shape and needs no state for it.
+    Source  one normalization after the iteration, without state: Muon+, arXiv:2602.21545; along
+            which side, and that the length stays: KellerJordan/modded-nanogpt pull request 141.
     """
     across = -1 if u_NRC.shape[1] == u_NRC.shape[2] else -2
     # torch's norm of columns takes three times as long
