@@ -41,6 +41,7 @@ def locked(run: RunDir) -> Iterator[None]:
             time.sleep(0.01)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"pid {os.getpid()} on host {socket.gethostname()}\n".encode(), 0)
+        run.sweep()
         yield
     finally:
         os.close(fd)

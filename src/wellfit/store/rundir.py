@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class RunDir:
             )
         try:
             run.path.mkdir(parents=True, exist_ok=True)
-            foreign = sorted({inner.name for inner in run.path.iterdir()} - _NAMES)
+            foreign = sorted(p.name for p in run.path.iterdir() if _whole_name(p) not in _NAMES)
         except OSError as e:
             raise _not_made(path, e) from e
         if foreign:
@@ -71,6 +72,22 @@ class RunDir:
                 "a run wants a directory of its own. Choose another with: --run DIR"
             )
         return run
+
+    def sweep(self) -> None:
+        """Remove what a killed owner left half written or half deleted; for the lock's owner alone.
+
+        A report's part stays: who writes that one needs no lock, and may be at it now.  What was
+        moved away for its successor stays where there is none.
+        """
+        for part in self.path.glob(".*"):
+            whole = _whole_name(part)
+            if whole == part.name or whole not in _NAMES - {self.report.name}:
+                continue
+            if not part.is_dir():
+                with suppress(OSError):  # the write that comes next says it better
+                    part.unlink()
+            elif part.name.startswith(".tmp-") or (self.path / whole).exists():
+                shutil.rmtree(part, ignore_errors=True)
 
     def discard(self) -> None:
         """Remove a run that was refused: nothing of it was decided, so nothing can be lost."""
@@ -142,6 +159,12 @@ def write_text_atomic(path: Path, text: str) -> None:
             f"could not write {path}: {e.strerror}. Free some space or check the permissions of "
             f"{path.parent}, then try again"
         ) from e
+
+
+def _whole_name(path: Path) -> str:
+    """The name that a part, ours or a published folder's, was to take; else the file's own."""
+    found = re.fullmatch(r"\.(?:(.+)\.\d+\.tmp|(?:tmp|trash)-(.+)-[0-9a-f]{12})", path.name)
+    return found[1] or found[2] if found else path.name
 
 
 def sync_directory(path: Path) -> None:

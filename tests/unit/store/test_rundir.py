@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from wellfit.errors import RunError, WellfitError
-from wellfit.store import Record, RunDir, new_run_path, write_text_atomic
+from wellfit.model.publish import staged
+from wellfit.store import Record, RunDir, locked, new_run_path, write_text_atomic
 
 
 def _names(folder: Path) -> list[str]:
@@ -42,11 +46,68 @@ def test_a_run_that_died_before_its_record_began_is_taken_again(run_path):
     assert RunDir.create(run_path) == run
 
 
-def test_a_directory_with_other_files_is_not_taken(run_path):
+def _killed_at(monkeypatch, at: tuple[object, str], count: int, work: Callable[[], None]) -> None:
+    """Do the work in a process that dies, as by SIGKILL, at the given call of a function."""
+    calls, call = itertools.count(1), getattr(*at)
+
+    def dying(*args: object, **more: object) -> object:
+        return os._exit(9) if next(calls) == count else call(*args, **more)
+
+    if not (pid := os.fork()):
+        monkeypatch.setattr(*at, dying)
+        work()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+
+@pytest.mark.parametrize("file", ["recipe", "data", "environment", "resolved"])
+def test_a_run_killed_while_it_wrote_a_file_is_taken_again(run_path, monkeypatch, file):
+    run = RunDir.create(run_path)
+    _killed_at(monkeypatch, (os, "fsync"), 1, lambda: write_text_atomic(getattr(run, file), "half"))
+    assert len(_names(run_path)) == 1
+    # what was begun is of no use to anyone, and does not lie in the way
+    with locked(RunDir.create(run_path)):
+        assert _names(run_path) == ["run.lock"]
+
+
+def test_a_part_of_a_report_is_left(run_path, monkeypatch):
+    run = RunDir.create(run_path)
+    _killed_at(monkeypatch, (os, "fsync"), 1, lambda: write_text_atomic(run.report, "half"))
+    with locked(run):  # a report is written by whoever asks for one, without the lock
+        assert len(_names(run_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "count", "left", "holds"),
+    [
+        ((Path, "rename"), 1, "model", "old"),
+        ((Path, "rename"), 2, ".trash-model", "old"),  # the only one there is
+        ((shutil, "rmtree"), 1, "model", "new"),
+    ],
+)
+def test_of_a_model_killed_while_it_was_replaced_one_is_left(
+    run_path, monkeypatch, at, count, left, holds
+):
+    run = RunDir.create(run_path)
+
+    def publish(text: str) -> None:
+        with staged(run.model, replace=True) as folder:
+            (folder / "config.json").write_text(text)
+
+    publish("old")
+    _killed_at(monkeypatch, at, count, lambda: publish("new"))
+    with locked(run):
+        folder, lock = sorted(run_path.iterdir())
+    assert (folder.name.startswith(left), lock.name) == (True, "run.lock")
+    assert (folder / "config.json").read_text() == holds
+
+
+@pytest.mark.parametrize("name", ["thesis.tex", ".thesis.tex.17.tmp", ".data.json.swp"])
+def test_a_directory_with_other_files_is_not_taken(run_path, name):
     run_path.mkdir(parents=True)
-    (run_path / "thesis.tex").write_text("x")
+    (run_path / name).write_text("x")
     # a run is deleted as a directory; nobody else's file may lie in it
-    with pytest.raises(RunError, match=r"such as 'thesis.tex'.*--run DIR"):
+    with pytest.raises(RunError, match=rf"such as '{name}'.*--run DIR"):
         RunDir.create(run_path)
 
 
