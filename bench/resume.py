@@ -121,20 +121,20 @@ def drill(text: Path, folder: Path, case: str, *, chains: list[int], seed: int) 
         recipe = _on_a_base(recipe, text, folder / "base")
     whole = folder / "undisturbed"
     t0 = time.monotonic()
-    _finish(lambda: start(load_dict(recipe), whole, NoScreen()))
+    finish(lambda: start(load_dict(recipe), whole, NoScreen()))
     span_s = time.monotonic() - t0
     done = []
     for number, kills in enumerate(chains):
         run = folder / f"killed-{number}"
         in_save = 0
         for k in range(kills):
-            work = _begin_or_go_on(recipe, run)
+            work = begin_or_go_on(recipe, run)
             # Aimed at a save every other time; at a random moment of the run otherwise.
             if (number + k) % 2:
                 in_save += _killed_in_save(work, run, draw.randint(1, 4))
             else:
                 _killed_after(work, draw.uniform(0, span_s))
-        _finish(_begin_or_go_on(recipe, run))
+        finish(begin_or_go_on(recipe, run))
         done.append(Drilled(case, kills, in_save, tuple(differences(whole, run))))
         shutil.rmtree(run)
     return done
@@ -187,7 +187,7 @@ def _same_tensors(a: Path, b: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
 
 
-def _begin_or_go_on(recipe: dict[str, Any], run: Path) -> Callable[[], object]:
+def begin_or_go_on(recipe: dict[str, Any], run: Path) -> Callable[[], object]:
     """What a person would type: train where nothing is yet, else resume."""
     if RunDir(run).recipe.is_file():
         return lambda: resume(run, NoScreen())
@@ -208,7 +208,8 @@ def _forked(work: Callable[[], object]) -> int:
         os._exit(code)
 
 
-def _finish(work: Callable[[], object]) -> None:
+def finish(work: Callable[[], object]) -> None:
+    """Do the work in a process of its own.  Raises ``RuntimeError`` where that one fails."""
     _, status = os.waitpid(_forked(work), 0)
     if status:
         raise RuntimeError(f"a run that nobody disturbed ended with status {status}")

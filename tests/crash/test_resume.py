@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from bench.resume import CASES, differences, drill, some_text
+from bench.resume import BASE, CASES, begin_or_go_on, differences, drill, finish, some_text
 from wellfit.store import read_run
 
 # 30 kills in all, with chains of two, three and five; every other one is aimed into a save
@@ -40,9 +44,33 @@ def test_a_killed_run_ends_bit_equal_to_one_that_was_not(tmp_path: Path, case: s
     assert bool(stopped) == ("early stop" in case)
 
 
+def _dying_at(point: int) -> Callable[[int], None]:
+    calls, sync = itertools.count(1), os.fsync
+    return lambda fd: os._exit(9) if next(calls) == point else sync(fd)
+
+
+def test_a_run_killed_at_any_write_of_its_beginning_is_gone_on_with(tmp_path, monkeypatch) -> None:
+    """By what a person would type, be it resume or train; random kills seldom fall so early."""
+    torch.set_num_threads(1)
+    recipe = {**BASE, "data.path": str(some_text(tmp_path, None)), "train.budget": "14 steps"}
+    recipe["data.cache"] = str(tmp_path / "cache")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    finish(begin_or_go_on(recipe, whole))
+    for point in range(1, 13):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", _dying_at(point))
+            with pytest.raises(RuntimeError, match=str(9 << 8)):
+                finish(begin_or_go_on(recipe, killed))
+        begun = (killed / "checkpoints").is_dir()
+        finish(begin_or_go_on(recipe, killed))
+        assert differences(whole, killed) == []
+        assert not list(killed.glob(".*"))
+        shutil.rmtree(killed)
+    assert begun  # the last of the kills fell behind the beginning, so it was seen whole
+
+
 def test_the_comparison_sees_a_difference(tmp_path: Path) -> None:
     """The drill would be worth nothing if two different runs compared as equal."""
-    from bench.resume import BASE
     from wellfit.config import load_dict
     from wellfit.report import NoScreen
     from wellfit.train import start
