@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from wellfit.config import Data
+from wellfit.data.ahead import in_order
 from wellfit.data.chat import Dress
 from wellfit.data.coding import Arrays, Coding, coded
 from wellfit.data.documents import CODES, OUT, TEXT, Table, documents
@@ -25,6 +24,9 @@ from wellfit.tokenizer import Tokenizer
 _BATCH_CHARS = 1 << 21  # of text encoded at once, on every core
 _STRETCH_CHARS = 1 << 24  # of text between two lines of the journal
 _NAMES: dict[int, SplitName] = {code: name for name, code in CODES.items()}
+
+Encoded: TypeAlias = tuple[SplitName, str, Arrays]
+"""A stretch of one split: its text, and what is made of it."""
 
 
 class Part(NamedTuple):
@@ -102,56 +104,42 @@ def encode(
 
     ``how`` is None for plain text, whose documents end in a token of their own if ``separate``.
     """
-    held: list[Part] = []
-    n_held, end = 0, shards.position
-    border = end + _STRETCH_CHARS
-    waiting: deque[Future[list[tuple[SplitName, str, Arrays]]]] = deque()
 
-    def encoded(held: list[Part]) -> list[tuple[SplitName, str, Arrays]]:
-        found = []
+    def encoded(batch: tuple[list[Part], int | None]) -> tuple[list[Encoded], int | None]:
+        found, end = list[Encoded](), batch[1]
         for name in CODES:
-            if parts := [part for part in held if part.split == name]:
+            if parts := [part for part in batch[0] if part.split == name]:
                 try:
                     arrays = _tokens_of(parts, tokenizer, how, separate=separate)
                 except TokenizerError as e:
                     raise _placed(e, corpus.sources, parts, tokenizer) from None
                 found.append((name, "".join(part.piece.text for part in parts), arrays))
-        return found
+        return found, end
 
     # A library's encoding needs no Python, and goes on while the next texts are read; of ours a
     # second batch would take half of the memory that preparing is allowed to take.
-    overlaps = tokenizer.kind not in ("char", "byte")
-
-    def write(n_left: int) -> None:
-        while len(waiting) > n_left:
-            append(waiting.popleft().result())
-
-    def append(found: list[tuple[SplitName, str, Arrays]]) -> None:
+    at_once = 0 if tokenizer.kind in ("char", "byte") else 1
+    batches = _batches(corpus, on_read, shards.position)
+    for found, end in in_order(encoded, batches, at_once):
         for name, text, arrays in found:
             shards.append(name, text, arrays)
+        if end is not None:
+            shards.commit(end)
 
-    def send(held: list[Part]) -> None:
-        if overlaps:
-            waiting.append(pool.submit(encoded, held))
-            write(1)
-        else:
-            append(encoded(held))
 
-    with ThreadPoolExecutor(1) as pool:  # starts no thread before it is given something
-        for part in parts_of(corpus, on_read, position=end):
-            if n_held >= _BATCH_CHARS or part.position >= border:
-                send(held)
-                held, n_held = [], 0
-            if part.position >= border:
-                write(0)
-                shards.commit(part.position)
-                border = part.position + _STRETCH_CHARS
-            held.append(part)
-            n_held += len(part.piece.text)
-            end = part.position + len(part.piece.text)
-        send(held)
-        write(0)
-    shards.commit(end)
+def _batches(corpus: Corpus, on_read: OnRead, end: int) -> Iterator[tuple[list[Part], int | None]]:
+    """What is encoded at once, and up to where the journal vouches after it, if it is to say so."""
+    parts, n_chars, border = list[Part](), 0, end + _STRETCH_CHARS
+    for part in parts_of(corpus, on_read, position=end):
+        beyond = part.position >= border
+        if beyond or n_chars >= _BATCH_CHARS:
+            yield parts, part.position if beyond else None
+            border = part.position + _STRETCH_CHARS if beyond else border
+            parts, n_chars = [], 0
+        parts.append(part)
+        n_chars += len(part.piece.text)
+        end = part.position + len(part.piece.text)
+    yield parts, end
 
 
 def _tokens_of(

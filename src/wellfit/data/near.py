@@ -11,7 +11,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 from unicodedata import east_asian_width
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wellfit.config import Data
+from wellfit.data.ahead import in_order
 from wellfit.data.cache import grown, synced, write_synced
 from wellfit.data.documents import CODES, OUT, TEST, TRAIN, VAL, Table, documents
 from wellfit.data.examples import Form
@@ -39,6 +40,7 @@ _SEED = 1
 _FOUND = 0.99  # of pairs that are just similar enough, so many come to be compared
 _PIECES = 16  # of a document that are compared: a million characters
 _BATCH_CHARS = 1 << 19
+_AT_ONCE = 2  # batches that are sketched while others are read; a third costs memory alone
 _BATCHES = 32  # between two notes of how far it has come
 _IN_BUCKET = 4  # documents that stay which a new one is compared with, for each band
 _SHOWN = 100
@@ -85,10 +87,12 @@ def sketch(
     while before:
         before -= next(pieces)[1].ends
     with grown(path, done * SKETCH.itemsize) as out:
-        for number, batch in enumerate(_batches(pieces), 1):
-            hashes = rows["hash"][done : done + len(batch)]
-            out.write(_sketched(batch, hashes, data.near_duplicates.words).tobytes())
-            done += len(batch)
+        _kinds()  # by this thread, for all
+        work = partial(_sketched, words=data.near_duplicates.words)
+        made = in_order(work, _batches(pieces, rows["hash"][done:]), _AT_ONCE)
+        for number, found in enumerate(made, 1):
+            out.write(found.tobytes())
+            done += len(found)
             if number % _BATCHES == 0 or done == len(rows):
                 synced(out)
                 write_synced(note, str(done))
@@ -97,20 +101,22 @@ def sketch(
 
 class _Document(NamedTuple):
     number: int  # in its file
+    whole: np.uint64  # a hash of all of it
     texts: list[str]  # its first pieces in lower case; what is given of an example
 
 
-def _batches(pieces: Iterable[tuple[int, Piece]]) -> Iterator[list[_Document]]:
-    batch: list[_Document] = []
+def _batches(
+    pieces: Iterable[tuple[int, Piece]], hashes: Iterable[np.uint64]
+) -> Iterator[list[_Document]]:
+    batch, n_chars, wholes = list[_Document](), 0, iter(hashes)
     texts: list[str] = []
-    n_chars = 0
     for _, piece in pieces:
         text = piece.text if piece.example is None else piece.example.given
         if len(texts) < _PIECES:
             texts.append(text.lower())
             n_chars += len(text) + 1
         if piece.ends:
-            batch.append(_Document(piece.number, texts))
+            batch.append(_Document(piece.number, next(wholes), texts))
             texts = []
             if n_chars >= _BATCH_CHARS:
                 yield batch
@@ -119,12 +125,13 @@ def _batches(pieces: Iterable[tuple[int, Piece]]) -> Iterator[list[_Document]]:
         yield batch
 
 
-def _sketched(batch: Sequence[_Document], hashes: Array, words: int) -> Array:
+def _sketched(batch: Sequence[_Document], words: int) -> Array:
     """The sketches of documents.  One with fewer words than a run has is compared as a whole."""
     runs, n_runs = _runs([text for document in batch for text in document.texts], words)
     n_texts = np.array([len(document.texts) for document in batch])
     n_runs = np.add.reduceat(n_runs, np.cumsum(n_texts) - n_texts)
-    runs = np.insert(runs, np.cumsum(n_runs)[n_runs == 0], hashes[n_runs == 0])
+    wholes = np.array([document.whole for document in batch])
+    runs = np.insert(runs, np.cumsum(n_runs)[n_runs == 0], wholes[n_runs == 0])
     borders = np.insert(np.cumsum(np.maximum(n_runs, 1), dtype=np.uint64), 0, 0)
     made = minhash().digest_matrix_from_flat_token_hashes(runs, borders, SLOTS, _SEED)
     found = np.empty(len(batch), dtype=SKETCH)

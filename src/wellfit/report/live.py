@@ -26,15 +26,15 @@ class LiveState:
     Units    losses and baselines in ``unit`` of the task's loss, spans in seconds.
     """
 
-    step: int
     steps_total: int
-    loss: float | None
-    smoothed_loss: float | None
-    val_loss: float | None
     baselines: Mapping[str, float]
-    tokens_per_s: float
-    time_left_s: float | None
-    elapsed_s: float
+    step: int = 0
+    loss: float | None = None
+    smoothed_loss: float | None = None
+    val_loss: float | None = None
+    tokens_per_s: float = 0.0
+    time_left_s: float | None = None
+    elapsed_s: float = 0.0
     sample: str = ""
     history: tuple[float, ...] = ()  # recent losses, oldest first
     status: str = ""

@@ -39,15 +39,8 @@ class Ledger:
         self.job, self.record, self.screen = job, record, here.screen
         self.profile = here.profile and record is not None  # whether to look where time goes
         self._live = LiveState(
-            step=0,
             steps_total=job.steps_total,
-            loss=None,
-            smoothed_loss=None,
-            val_loss=None,
             baselines=job.baselines.losses,
-            tokens_per_s=0.0,
-            time_left_s=None,
-            elapsed_s=0.0,
             status="starting",
             unit=loss_unit_of(job.recipe.task),
         )

@@ -205,13 +205,8 @@ def write_and_compare(judge: Judge, model: Decoder, blocks: Blocks, *, most: int
     tokenizer = judge.data.tokenizer
     stop_id = max({p.stop_id for p in pairs}, key=[p.stop_id for p in pairs].count)
     room = max(1, min(cfg.tokens, model.shape.context - 1))
-    written = generate_batch(
-        model,
-        [p.prompt[-(model.shape.context - room) :] for p in pairs],
-        n_tokens=room,
-        stop_id=stop_id,
-        beams=cfg.beams,
-    )
+    begun = [p.prompt[-(model.shape.context - room) :] for p in pairs]
+    written = generate_batch(model, begun, n_tokens=room, stop_id=stop_id, beams=cfg.beams)
     texts = [tokenizer.decode(np.array(ids, dtype=np.int64)).strip() for ids in written]
     references = [tokenizer.decode(p.reference).strip() for p in pairs]
     found = generation_metrics(texts, references)
