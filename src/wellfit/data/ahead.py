@@ -17,10 +17,14 @@ def in_order(work: Callable[[Any], R], parts: Iterable[Any], at_once: int) -> It
     with before the next is asked for.  Threads gain where the work needs no Python: in a library
     of its own, or in numpy.
     """
+    if not at_once:
+        yield from map(work, parts)
+        return
     waiting = deque[Future[R]]()
-    with ThreadPoolExecutor(max(1, at_once)) as pool:
+    with ThreadPoolExecutor(at_once) as pool:
         for part in parts:
             waiting.append(pool.submit(work, part))
+            del part  # its work alone holds it, and no longer than it takes
             if len(waiting) > at_once:
                 yield waiting.popleft().result()
         while waiting:

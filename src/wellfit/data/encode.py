@@ -119,10 +119,9 @@ def encode(
     # A library's encoding needs no Python, and goes on while the next texts are read; of ours a
     # second batch would take half of the memory that preparing is allowed to take.
     at_once = 0 if tokenizer.kind in ("char", "byte") else 1
-    batches = _batches(corpus, on_read, shards.position)
-    for found, end in in_order(encoded, batches, at_once):
-        for name, text, arrays in found:
-            shards.append(name, text, arrays)
+    for found, end in in_order(encoded, _batches(corpus, on_read, shards.position), at_once):
+        while found:  # let go of each before the next are read
+            shards.append(*found.pop(0))
         if end is not None:
             shards.commit(end)
 
