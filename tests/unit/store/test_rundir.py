@@ -54,9 +54,11 @@ def _killed_at(monkeypatch, at: tuple[object, str], count: int, work: Callable[[
         return os._exit(9) if next(calls) == count else call(*args, **more)
 
     if not (pid := os.fork()):
-        monkeypatch.setattr(*at, dying)
-        work()
-        os._exit(0)
+        try:
+            monkeypatch.setattr(*at, dying)
+            work()
+        finally:  # never back into the tests, which are the parent's
+            os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
 
 
